@@ -1,0 +1,16 @@
+-- Charted values of the given stays and items inside the window. A row belongs to the stay it names; rows
+-- without a stay, without a number or marked as an error are left out. The window is closed at ICU admission
+-- and open at its end. Minutes are whole, counted from ICU admission.
+select
+    e.icustay_id as stay_id,
+    cast(floor(cast(extract(epoch from (e.charttime - i.intime)) as double precision) / 60) as integer) as minute,
+    e.itemid as itemid,
+    cast(e.valuenum as double precision) as value
+from chartevents e
+inner join icustays i on i.icustay_id = e.icustay_id
+where e.itemid in (select * from unnest(:item_ids))
+    and e.icustay_id in (select * from unnest(:stay_ids))
+    and e.charttime >= i.intime
+    and e.charttime < i.intime + :window_hours * interval '1 hour'
+    and e.valuenum is not null
+    and e.error is distinct from 1

@@ -1,0 +1,259 @@
+"""Opening and writing artifact folders on a local disk."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import polars as pl
+
+from lstm_adversarial_attack.artifacts.manifest import (
+    MANIFEST_NAME,
+    SCHEMA_VERSIONS,
+    Manifest,
+    digest_of,
+    environment,
+    file_entry,
+    is_file_name,
+)
+from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.frames import Schema, conform
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified artifact: its folder and its manifest."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def digest(self) -> str:
+        """The manifest's digest: the name of the work."""
+        return self.manifest.digest
+
+    def file(self, name: str) -> Path:
+        """Return the path of a data file.
+
+        Raises:
+            UserError: the artifact holds no such file.
+        """
+        if name not in self.manifest.files:
+            raise UserError(f"{self.path}: a {self.manifest.kind} artifact without {name}; make it again")
+        return self.path / name
+
+    def frame(self, name: str, schema: Schema) -> pl.DataFrame:
+        """Read a Parquet table and check it against ``schema``."""
+        path = self.file(name)
+        try:
+            return conform(pl.read_parquet(path), schema)
+        except ValueError as error:
+            raise UserError(f"{path}: not the table expected: {error}") from error
+
+    def json(self, name: str, kind: type[T]) -> T:
+        """Read a JSON file as ``kind`` (a msgspec struct)."""
+        path = self.file(name)
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=kind)
+        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            raise UserError(f"{path}: not what a {self.manifest.kind} artifact holds: {error}") from error
+
+
+@dataclass
+class Draft:
+    """An artifact being written: the folder for its files, a folder that survives a kill, and its counts."""
+
+    path: Path
+    work: Path
+    rows: dict[str, int] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    def write_frame(self, name: str, frame: pl.DataFrame, schema: Schema) -> None:
+        """Write a table as Parquet and count its rows."""
+        conform(frame, schema).write_parquet(self.path / name, compression="zstd", compression_level=3)
+        self.rows[name.removesuffix(".parquet")] = frame.height
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a value as strict, indented JSON (msgspec writes NaN as null)."""
+        encoded = msgspec.json.encode(value, order="deterministic")
+        (self.path / name).write_bytes(msgspec.json.format(encoded, indent=1) + b"\n")
+
+
+@dataclass(frozen=True)
+class Occupant:
+    """What stands at an output address: nothing, a whole artifact, or a damaged one (with the reason)."""
+
+    artifact: Artifact | None = None
+    damage: str | None = None
+
+
+def open_artifact(address: str | Path, kind: str) -> Artifact:
+    """Open the ``kind`` artifact at ``address`` and verify it: schema version, digest, size and checksums.
+
+    Raises:
+        UserError: nothing there, another kind, an unknown schema version, or a file that is missing or changed.
+    """
+    path = Path(address)
+    manifest = _read_manifest(path, kind)
+    if manifest.kind != kind:
+        raise UserError(f"{path}: holds a {manifest.kind!r} artifact where a {kind!r} one is needed")
+    if manifest.digest != manifest.expected_digest():
+        raise UserError(f"{path}: manifest.json was changed (its digest does not match); make the artifact again")
+    for name, entry in manifest.files.items():
+        if not is_file_name(name):
+            raise UserError(f"{path}: manifest.json names the file {name!r}, which is not a plain file name")
+        file = path / name
+        if not file.is_file() or file.is_symlink():
+            raise UserError(f"{file}: missing from the {kind} artifact; make the artifact again")
+        if file_entry(file) != entry:
+            raise UserError(f"{file}: checksum does not match manifest.json; make the artifact again")
+    return Artifact(path, manifest)
+
+
+def _read_manifest(path: Path, kind: str) -> Manifest:
+    file = path / MANIFEST_NAME
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder; give the folder of a {kind!r} artifact")
+    if not file.is_file():
+        raise UserError(f"{path}: no manifest.json, so not a finished artifact; give the folder of a {kind!r} artifact")
+    content = file.read_bytes()
+    try:
+        head = msgspec.json.decode(content, type=_Head)
+        if head.schema_version != SCHEMA_VERSIONS.get(head.kind):
+            raise UserError(
+                f"{path}: {head.kind!r} schema version {head.schema_version}, but this package reads "
+                f"{SCHEMA_VERSIONS.get(head.kind, 'none of that kind')}; make the artifact again"
+            )
+        return msgspec.json.decode(content, type=Manifest)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise UserError(f"{file}: not a manifest: {error}; make the artifact again") from error
+
+
+class _Head(msgspec.Struct):
+    """The fields that tell whether the rest can be read."""
+
+    kind: str
+    schema_version: int
+
+
+def occupant(out: Path, kind: str) -> Occupant:
+    """Look at the output address ``out`` before any work.
+
+    Raises:
+        UserError: it holds something that is not a ``kind`` artifact, which must not be overwritten.
+    """
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise UserError(f"{out}: not a folder; give --out another address")
+    if not out.is_dir() or not any(out.iterdir()):
+        return Occupant()
+    try:
+        return Occupant(open_artifact(out, kind))
+    except UserError as error:
+        if _claims_kind(out, kind):
+            return Occupant(damage=str(error))
+        raise UserError(
+            f"{out}: the output folder holds something else than a {kind!r} artifact; empty it or give --out another"
+        ) from error
+
+
+def _claims_kind(path: Path, kind: str) -> bool:
+    try:
+        return msgspec.json.decode((path / MANIFEST_NAME).read_bytes(), type=_Head).kind == kind
+    except (OSError, msgspec.ValidationError, msgspec.DecodeError):
+        return False
+
+
+@contextmanager
+def write_artifact(
+    out: Path,
+    *,
+    kind: str,
+    stage: str,
+    settings: dict[str, Any],
+    seed: int | None,
+    inputs: dict[str, str],
+) -> Iterator[Draft]:
+    """Yield a `Draft`; when the block ends well, the artifact stands whole at ``out``, else nothing changed.
+
+    What the block keeps under ``draft.work`` is there again when the same work (same settings, seed and
+    inputs) is begun anew after a kill; it is deleted when the artifact is done.
+
+    Raises:
+        UserError: another process is writing the same artifact, or ``out`` cannot be written.
+    """
+    work_root = out.parent / f".{out.name}.work"
+    key = digest_of({"kind": kind, "settings": settings, "seed": seed, "inputs": inputs})[:16]
+    try:
+        work_root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written here ({error.strerror}); give --out another address") from error
+    with _exclusive(work_root, out):
+        work = _only(work_root, key)
+        draft_path = work_root / "draft"
+        shutil.rmtree(draft_path, ignore_errors=True)
+        draft_path.mkdir()
+        draft = Draft(draft_path, work)
+        try:
+            yield draft
+            _seal(draft, kind=kind, stage=stage, settings=settings, seed=seed, inputs=inputs)
+        except BaseException:
+            shutil.rmtree(draft_path, ignore_errors=True)
+            raise
+        _move_into_place(draft_path, out)
+        shutil.rmtree(work_root, ignore_errors=True)
+
+
+@contextmanager
+def _exclusive(work_root: Path, out: Path) -> Iterator[None]:
+    """Hold a lock that the system takes back when the process dies."""
+    with (work_root / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{out}: another process is writing this artifact; wait for it or give --out another") from error
+        yield
+
+
+def _only(work_root: Path, key: str) -> Path:
+    """Return the work folder ``key``, having dropped those of other settings."""
+    for other in work_root.iterdir():
+        if other.is_dir() and other.name != key:
+            shutil.rmtree(other, ignore_errors=True)
+    work = work_root / key
+    work.mkdir(exist_ok=True)
+    return work
+
+
+def _seal(draft: Draft, **identity: Any) -> None:
+    """Checksum the files, write the manifest last, and see that all of it is on disk."""
+    files = {path.name: file_entry(path) for path in sorted(draft.path.iterdir())}
+    manifest = Manifest(
+        **identity,
+        schema_version=SCHEMA_VERSIONS[identity["kind"]],
+        files=files,
+        rows=draft.rows,
+        digest="0" * 64,
+        environment=environment() | draft.environment,
+    )
+    draft.write_json(MANIFEST_NAME, msgspec.structs.replace(manifest, digest=manifest.expected_digest()))
+    for path in draft.path.iterdir():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+
+
+def _move_into_place(draft: Path, out: Path) -> None:
+    """Rename the draft to ``out``; an older artifact there is first renamed away, then deleted."""
+    old = draft.with_name("replaced")
+    if out.exists():
+        out.rename(old)
+    draft.rename(out)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,113 @@
+"""What the evaluation reads, in memory, and the two directions in which a prediction can be turned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from lstm_adversarial_attack.catalogue import Feature
+from lstm_adversarial_attack.frames import (
+    EXAMPLES,
+    HISTORY,
+    PERTURBATIONS,
+    PREDICTIONS,
+    SAMPLES,
+    SPLITS,
+    conform,
+    with_features,
+)
+
+Array = npt.NDArray[np.floating]
+
+#: Called with the step that begins, how many steps are done, and how many there are.
+Progress = Callable[[str, int, int], None]
+
+
+class Direction(msgspec.Struct, frozen=True):
+    """A way to turn a prediction: from the true label to the other one."""
+
+    label: int
+    key: str
+    arrow: str
+    words: str
+    patients: str
+
+
+DIRECTIONS = (
+    Direction(0, "0_to_1", "0 → 1", "survivors called dead", "survivors"),
+    Direction(1, "1_to_0", "1 → 0", "deaths called survivors", "deaths"),
+)
+
+
+class CohortStep(msgspec.Struct, frozen=True):
+    """What is left of the cohort after a rule."""
+
+    rule: str
+    description: str
+    stays: int
+    patients: int
+    deaths: int
+
+
+@dataclass(frozen=True)
+class EvaluationInputs:
+    """Everything the evaluation reads. Frames may name patients; nothing that comes out of it does.
+
+    Raises:
+        ValueError: the parts do not fit together (a defect of the program, not of the data).
+    """
+
+    cohort_flow: tuple[CohortStep, ...]
+    features: tuple[Feature, ...]  # in column order
+    hours: int
+    feature_means: Array  # [feature], in the measurement's unit
+    feature_stds: Array  # [feature]: one standard deviation, in the measurement's unit
+    samples: pl.DataFrame  # frames.SAMPLES
+    observed_rate: Array  # [hour, feature]: share of the training cells that were measured
+    predictions: pl.DataFrame  # frames.PREDICTIONS
+    threshold: float  # the prediction is death where probability >= threshold
+    history: pl.DataFrame  # frames.HISTORY
+    examples: pl.DataFrame  # frames.EXAMPLES
+    perturbations: pl.DataFrame  # frames.PERTURBATIONS
+    attacked_split: str  # whose samples were attacked
+    provenance: dict[str, str]  # shown in the report as given, in this order
+
+    def __post_init__(self) -> None:
+        conform(self.samples, SAMPLES)
+        conform(self.predictions, PREDICTIONS)
+        conform(self.history, HISTORY)
+        conform(self.examples, EXAMPLES)
+        conform(self.perturbations, with_features(PERTURBATIONS, self.feature_names))
+        shapes = {
+            "feature_means": (len(self.features),),
+            "feature_stds": (len(self.features),),
+            "observed_rate": (self.hours, len(self.features)),
+        }
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} has shape {getattr(self, name).shape}, not {shape}")
+        if self.attacked_split not in SPLITS:
+            raise ValueError(f"attacked_split is {self.attacked_split!r}, not one of {', '.join(SPLITS)}")
+        strangers = self.examples.join(self.attacked_predictions, on="sample", how="anti").height
+        if strangers:
+            raise ValueError(f"{strangers} examples belong to no sample of split {self.attacked_split!r}")
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Feature names in column order."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def attacked_predictions(self) -> pl.DataFrame:
+        """Predictions of the split whose samples were attacked."""
+        return self.predictions.filter(pl.col("split").cast(pl.String) == self.attacked_split)
+
+    @property
+    def cells(self) -> int:
+        """Cells of one sample: hours times features."""
+        return self.hours * len(self.features)

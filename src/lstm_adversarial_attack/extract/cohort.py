@@ -1,0 +1,97 @@
+"""Who is in the study: named rules, applied one after the other, with a count after each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.frames import STAYS, CohortStep
+
+#: Ages above 89 are hidden in MIMIC-III behind a date of birth 300 years back; their median is 91.4.
+HIDDEN_AGE_YEARS = 91
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of the cohort: its name, what it asks, the option that sets it, and its test of a stay."""
+
+    name: str
+    description: str
+    option: str
+    keep: pl.Expr
+
+
+def stay_rules(*, min_age_years: int, window_hours: int) -> tuple[Rule, ...]:
+    """Return the rules that look at a stay alone, in order."""
+    return (
+        Rule(
+            "adult",
+            f"aged {min_age_years} years or more at ICU admission",
+            "--min-age-years",
+            pl.col("age_years") >= min_age_years,
+        ),
+        Rule(
+            "whole_window",
+            f"in the ICU for {window_hours} hours or more",
+            "--window-hours",
+            pl.col("los_hours") >= window_hours,
+        ),
+    )
+
+
+def apply_rules(stays: pl.DataFrame, rules: Iterable[Rule]) -> tuple[pl.DataFrame, list[CohortStep]]:
+    """Keep the stays that pass every rule, and count after each.
+
+    Raises:
+        UserError: no stay is left after a rule; the message names the rule and its option.
+    """
+    steps = [_count("all", "ICU stays with an admission and a patient", stays)]
+    if stays.is_empty():
+        raise UserError("the source holds no ICU stay; give one with MIMIC-III tables that are not empty")
+    for rule in rules:
+        stays = stays.filter(rule.keep)
+        steps.append(_count(rule.name, rule.description, stays))
+        if stays.is_empty():
+            raise UserError(
+                f"cohort rule {rule.name!r} ({rule.description}) leaves none of {steps[-2].stays} stays; "
+                f"change {rule.option} or give a larger source"
+            )
+    return stays, steps
+
+
+def tidy(stays: pl.DataFrame) -> pl.DataFrame:
+    """Return raw stays as `frames.STAYS`: ages in whole years with hidden ones at 91, ordered by stay."""
+    age = pl.col("age_years").floor()
+    return (
+        stays.with_columns(
+            age_years=pl.when(age > 89).then(HIDDEN_AGE_YEARS).otherwise(age),
+            charting_system=pl.col("charting_system").str.to_lowercase(),
+        )
+        .cast(dict(STAYS))
+        .select(list(STAYS))
+        .sort("stay_id")
+    )
+
+
+def min_measurements_rule(minimum: int, counts: pl.DataFrame) -> Rule:
+    """Return the rule on the number of accepted values; ``counts`` has stay_id and values."""
+    enough = counts.filter(pl.col("values") >= minimum)["stay_id"]
+    return Rule(
+        "min_measurements",
+        f"{minimum} or more accepted values inside the window",
+        "--min-measurements",
+        pl.col("stay_id").is_in(enough.implode()),
+    )
+
+
+def _count(rule: str, description: str, stays: pl.DataFrame) -> CohortStep:
+    return CohortStep(
+        rule=rule,
+        description=description,
+        stays=stays.height,
+        patients=stays["subject_id"].n_unique(),
+        deaths=int(stays["label"].sum()),
+    )

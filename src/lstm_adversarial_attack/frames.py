@@ -1,0 +1,125 @@
+"""The tables that stages hand to one another: columns, types and what a row is.
+
+Stages meet here and in the artifacts, never in each other's insides. Times are minutes or hours since ICU
+admission; no table holds a date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import polars as pl
+
+Schema = Mapping[str, pl.DataType | type[pl.DataType]]
+
+SPLITS = ("train", "validation", "test")
+
+#: One row for each ICU stay of the cohort, ordered by stay_id.
+STAYS: Schema = {
+    "stay_id": pl.Int64,
+    "subject_id": pl.Int64,
+    "hadm_id": pl.Int64,
+    "age_years": pl.Int32,  # whole years at ICU admission; 91 for everybody above 89
+    "sex": pl.String,  # F or M
+    "unit": pl.String,  # first care unit, such as MICU
+    "charting_system": pl.String,  # carevue or metavision
+    "los_hours": pl.Float64,  # length of the ICU stay
+    "label": pl.Int8,  # 1: died in hospital
+}
+
+
+class CohortStep(msgspec.Struct, frozen=True):
+    """What is left of the cohort after a rule: ICU stays, their patients, and stays that ended in death."""
+
+    rule: str
+    description: str
+    stays: int
+    patients: int
+    deaths: int
+
+
+#: One row for each accepted value, in the measurement's unit, ordered by all columns. ``feature`` is an Enum
+#: over the feature set.
+MEASUREMENTS: Schema = {
+    "stay_id": pl.Int64,
+    "minute": pl.Int32,  # since ICU admission, whole, 0 <= minute < 60 * window
+    "feature": pl.Enum([]),
+    "value": pl.Float64,
+}
+
+#: One row for each sample (a stay), in the order of the tensors.
+SAMPLES: Schema = {**STAYS, "split": pl.Enum(SPLITS)}
+
+#: One row for each sample: what the model says.
+PREDICTIONS: Schema = {
+    "sample": pl.Int32,  # index into the tensors of the dataset
+    "split": pl.Enum(SPLITS),
+    "subject_id": pl.Int64,
+    "label": pl.Int8,
+    "probability": pl.Float64,  # of death
+}
+
+#: One row for each epoch of training.
+HISTORY: Schema = {
+    "epoch": pl.Int32,
+    "train_loss": pl.Float64,
+    "validation_loss": pl.Float64,
+    "validation_auroc": pl.Float64,  # null where the validation split has one class
+    "validation_auprc": pl.Float64,
+}
+
+EXAMPLE_KINDS = ("first", "sparsest", "smallest")
+
+#: One row for each attacked sample and kind of example. ``first`` is the first perturbation that turned the
+#: prediction, ``sparsest`` the one with the fewest changed cells (then the smallest L1), ``smallest`` the
+#: one with the smallest L1. Where the attack failed, success is false and the norms are null.
+EXAMPLES: Schema = {
+    "sample": pl.Int32,  # index into the tensors of the dataset
+    "subject_id": pl.Int64,
+    "label": pl.Int8,  # direction: 0 is 0 -> 1 (survivor called dead), 1 is 1 -> 0
+    "kind": pl.Enum(EXAMPLE_KINDS),
+    "success": pl.Boolean,
+    "iteration": pl.Int32,  # at which the example was found, from 1
+    "l0": pl.Int32,  # changed cells
+    "l1": pl.Float64,  # standardised units
+    "linf": pl.Float64,  # standardised units
+    "clean_probability": pl.Float64,
+    "probability": pl.Float64,  # of the perturbed input; null where the attack failed
+    "gradients": pl.Int32,  # gradient evaluations spent on the sample
+    "forwards": pl.Int32,  # forward passes without a gradient spent on the sample
+}
+
+#: One row for each changed cell of each found example.
+PERTURBATIONS: Schema = {
+    "sample": pl.Int32,
+    "kind": pl.Enum(EXAMPLE_KINDS),
+    "hour": pl.Int16,  # 0 is the first hour after ICU admission
+    "feature": pl.Enum([]),  # over the feature set
+    "observed": pl.Boolean,  # was the cell measured in this hour, or filled
+    "delta": pl.Float32,  # standardised units
+    "original_clinical": pl.Float32,  # in the measurement's unit
+    "delta_clinical": pl.Float32,  # in the measurement's unit
+}
+
+
+def with_features(schema: Schema, features: tuple[str, ...]) -> Schema:
+    """Return ``schema`` with its ``feature`` column typed as an Enum over ``features``."""
+    return {**schema, "feature": pl.Enum(features)}
+
+
+def conform(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """Pick and order the columns of ``schema`` and check their types.
+
+    Raises:
+        ValueError: a column is missing or has another type (a defect of the program, not of the input).
+    """
+    missing = [name for name in schema if name not in frame.columns]
+    if missing:
+        raise ValueError(f"columns missing: {', '.join(missing)}")
+    frame = frame.select(list(schema))
+    wrong = [f"{name} is {frame.schema[name]}, not {kind}" for name, kind in schema.items()
+             if frame.schema[name] != kind]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return frame

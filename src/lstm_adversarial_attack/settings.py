@@ -1,0 +1,221 @@
+"""The settings of each stage: one frozen dataclass a stage, every field with its unit and range.
+
+The same names and defaults appear on the command line, in a settings file and in a manifest. Settings say
+what is computed and enter the artifact's digest; `Execution` says how, and does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from lstm_adversarial_attack.errors import UserError
+
+Natural = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(gt=0, lt=1)]
+
+ATTACK_OBJECTIVES = ("area",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How a stage is carried out; the results do not depend on it but for the device's arithmetic."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where tensors live. auto takes a GPU where there is one; cuda without a GPU is an error."""
+
+    threads: Count = 1
+    """Threads of one tensor operation on the CPU. More may change the last bits of the results."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractSettings:
+    """Which stays and which measurements are read."""
+
+    features: str = "icu-19"
+    """Feature set of the catalogue: icu-19, reference-19, or one of your own catalogue file."""
+
+    catalogue: str = ""
+    """Path of a YAML file that takes the place of the built-in catalogue of measurements."""
+
+    min_age_years: Natural = 18
+    """Cohort rule: least age in whole years at ICU admission."""
+
+    window_hours: Annotated[int, Meta(ge=1, le=240)] = 48
+    """Hours from ICU admission that are read. Only stays at least this long are kept (cohort rule)."""
+
+    min_measurements: Natural = 1
+    """Cohort rule: least number of accepted values inside the window."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessSettings:
+    """How events become tensors, and how patients are split."""
+
+    imputation: Literal["forward-fill"] = "forward-fill"
+    """Cells without a value take the last hour's; before the first value, the catalogue's normal value."""
+
+    scaling: Literal["standard"] = "standard"
+    """Subtract the mean and divide by the standard deviation of the training patients' measured cells."""
+
+    validation_share: Share = 0.15
+    """Share of patients in the validation split."""
+
+    test_share: Share = 0.15
+    """Share of patients in the test split."""
+
+    seed: Natural = 0
+    """Seed of the split. A patient's split depends on it and on the patient alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """The classifier and its training."""
+
+    hidden_units: Annotated[int, Meta(ge=1, le=4096)] = 64
+    """Units of the LSTM in each direction."""
+
+    layers: Annotated[int, Meta(ge=1, le=8)] = 1
+    """Stacked LSTM layers."""
+
+    bidirectional: bool = True
+    """Read the hours in both directions."""
+
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.3
+    """Share of units dropped before the output layer and between LSTM layers."""
+
+    lr: Positive = 2e-3
+    """Peak learning rate of AdamW, a step."""
+
+    weight_decay: Annotated[float, Meta(ge=0)] = 1e-2
+    """Weight decay of AdamW, a step, relative to the learning rate."""
+
+    batch_size: Count = 64
+    """Samples a step."""
+
+    max_epochs: Count = 40
+    """Most passes over the training split."""
+
+    patience: Count = 8
+    """Epochs without a better validation AUPRC after which training stops."""
+
+    gradient_clip: Positive = 1.0
+    """Largest norm of the gradient of a step; longer ones are shortened to it."""
+
+    resamples: Count = 1000
+    """Bootstrap resamples over patients for the intervals."""
+
+    seed: Natural = 0
+    """Seed of initial weights, order of samples and dropout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneSettings:
+    """The search for hyperparameters, judged on validation patients."""
+
+    trials: Count = 20
+    """Finished trials to end with."""
+
+    max_epochs: Count = 20
+    """Most passes over the training split in one trial."""
+
+    patience: Count = 4
+    """Epochs without a better validation AUPRC after which a trial stops."""
+
+    seed: Natural = 0
+    """Seed of the sampler and of each trial's training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackSettings:
+    """The attack and the samples it is made on."""
+
+    split: Literal["train", "validation", "test"] = "test"
+    """Split whose correctly classified samples are attacked."""
+
+    max_samples: Natural = 0
+    """Most samples to attack (the first in the dataset's order); 0 attacks all."""
+
+    steps: Count = 200
+    """Gradient steps a sample; the attack goes on after the first success."""
+
+    lr: Positive = 0.1
+    """Step size in standardised units; it falls along a cosine to a tenth."""
+
+    sparsity: Positive = 0.1
+    """Weight of the L1 term at the first step; it then adapts to each sample."""
+
+    kappa: Annotated[float, Meta(ge=0)] = 0.0
+    """Margin by which the logits must be turned for an example to count."""
+
+    chunk_size: Count = 512
+    """Samples attacked at once; a finished chunk survives a kill."""
+
+    seed: Natural = 0
+    """Seed of whatever the attack draws at random (the default method draws nothing)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackTuneSettings:
+    """The search for the attack's settings, judged on validation patients."""
+
+    trials: Count = 20
+    """Finished trials to end with."""
+
+    steps: Count = 100
+    """Gradient steps a sample in one trial."""
+
+    max_samples: Natural = 256
+    """Most validation samples to attack in one trial; 0 attacks all."""
+
+    objective: Literal["area"] = "area"
+    """What is maximised. area: the area under success against number of changed cells, 0 to max_cells."""
+
+    max_cells: Count = 32
+    """Number of changed cells at which the area ends."""
+
+    seed: Natural = 0
+    """Seed of the sampler."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings:
+    """The figures of the report."""
+
+    resamples: Count = 1000
+    """Bootstrap resamples over patients for the intervals."""
+
+    min_auroc: Annotated[float, Meta(ge=0, le=1)] = 0.7
+    """Quality gate: least held-out AUROC."""
+
+    seed: Natural = 0
+    """Seed of the bootstrap."""
+
+
+S = TypeVar("S")
+
+
+def checked(settings: S, *, prefix: str = "--") -> S:
+    """Return ``settings`` after a check of every field's range.
+
+    Raises:
+        UserError: a value lies outside its range; the message names the option.
+    """
+    try:
+        return msgspec.convert(msgspec.to_builtins(settings), type(settings))
+    except msgspec.ValidationError as error:
+        reason, _, place = str(error).partition(" - at `$.")
+        option = place.rstrip("`").replace("_", "-")
+        value = getattr(settings, place.rstrip("`"), "")
+        raise UserError(f"{prefix}{option} {value}: {reason[:1].lower()}{reason[1:]}") from error
+
+
+def as_manifest(settings: Any) -> dict[str, Any]:
+    """Return settings as a manifest holds them: names to plain values."""
+    plain: dict[str, Any] = msgspec.to_builtins(settings)
+    return plain

@@ -1,0 +1,116 @@
+"""The artifact layer: how every stage is carried out, whoever calls it.
+
+A stage is a pure function in its own room plus a `Stage` that reads artifacts and writes one. `carry_out` opens and
+verifies the inputs, leaves finished work alone, runs the stage into a draft and seals it. The command line,
+the containers and the pipelines all go through it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lstm_adversarial_attack import __version__
+from lstm_adversarial_attack.artifacts import Artifact, Draft, Manifest, occupant, open_artifact, write_artifact
+from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.progress import Reporter, StageProgress
+from lstm_adversarial_attack.settings import Execution, as_manifest
+from lstm_adversarial_attack.sources import EventSource
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage works with: verified inputs, settings, where to write and whom to tell."""
+
+    inputs: Mapping[str, Artifact]
+    settings: Any
+    execution: Execution
+    draft: Draft
+    progress: StageProgress
+    source: EventSource | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of the seven stages: what it takes (artifact kinds), what it makes, and how.
+
+    ``identity`` turns settings into what the manifest says of them, which tells same work from other work.
+    """
+
+    name: str
+    makes: str
+    takes: tuple[str, ...]
+    run: Callable[[Context], None]
+    may_take: tuple[str, ...] = ()
+    identity: Callable[[Any], dict[str, Any]] = as_manifest
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The artifact of a stage, and whether it was there already."""
+
+    artifact: Artifact
+    up_to_date: bool
+
+
+def carry_out(
+    stage: Stage,
+    *,
+    settings: Any,
+    inputs: Mapping[str, str | Path],
+    out: str | Path,
+    execution: Execution | None = None,
+    reporter: Reporter | None = None,
+    source: EventSource | None = None,
+    force: bool = False,
+) -> Outcome:
+    """Run ``stage`` on the artifacts at ``inputs`` (kind to address) and write its artifact to ``out``.
+
+    Work that stands finished at ``out``, made by this version of the package from the same inputs and
+    settings, is left alone unless ``force`` is set. Work that was killed is taken up where it stopped.
+
+    Raises:
+        UserError: an input is missing or damaged, or ``out`` holds something else.
+    """
+    out = Path(out)
+    opened = _open_inputs(stage, inputs)
+    identity = {
+        "settings": stage.identity(settings),
+        "seed": getattr(settings, "seed", None),
+        "inputs": {kind: artifact.digest for kind, artifact in opened.items()},
+    }
+    fingerprint = source.fingerprint() if source else None
+    with (reporter or Reporter(quiet=True)).stage(stage.name) as progress:
+        there = occupant(out, stage.makes)
+        if there.damage:
+            progress.say(f"{there.damage}: done again")
+        known = source is None or fingerprint is not None
+        if there.artifact and known and not force and _up_to_date(there.artifact.manifest, identity, fingerprint):
+            progress.say(f"up to date, left as it is: {out}")
+            return Outcome(there.artifact, up_to_date=True)
+        started = time.monotonic()
+        with write_artifact(out, kind=stage.makes, stage=stage.name, **identity) as draft:
+            draft.environment["source"] = fingerprint
+            stage.run(Context(opened, settings, execution or Execution(), draft, progress, source))
+            draft.environment["seconds"] = round(time.monotonic() - started, 1)
+        progress.say(f"done in {draft.environment['seconds']:g} s: {out}")
+    return Outcome(open_artifact(out, stage.makes), up_to_date=False)
+
+
+def _open_inputs(stage: Stage, inputs: Mapping[str, str | Path]) -> dict[str, Artifact]:
+    missing = [kind for kind in stage.takes if kind not in inputs]
+    if missing:
+        raise UserError(f"stage {stage.name}: no --{missing[0]} given")
+    unknown = set(inputs) - {*stage.takes, *stage.may_take}
+    if unknown:
+        raise UserError(f"stage {stage.name} takes no {', '.join(sorted(unknown))}")
+    return {kind: open_artifact(address, kind) for kind, address in inputs.items()}
+
+
+def _up_to_date(manifest: Manifest, identity: dict[str, Any], fingerprint: str | None) -> bool:
+    same = all(getattr(manifest, name) == value for name, value in identity.items())
+    made_by = (manifest.environment.get("package"), manifest.environment.get("source"))
+    return same and made_by == (__version__, fingerprint)
