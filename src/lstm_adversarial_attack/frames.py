@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
 import polars as pl
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
@@ -27,17 +26,6 @@ STAYS: Schema = {
     "los_hours": pl.Float64,  # length of the ICU stay
     "label": pl.Int8,  # 1: died in hospital
 }
-
-
-class CohortStep(msgspec.Struct, frozen=True):
-    """What is left of the cohort after a rule: ICU stays, their patients, and stays that ended in death."""
-
-    rule: str
-    description: str
-    stays: int
-    patients: int
-    deaths: int
-
 
 #: One row for each accepted value, in the measurement's unit, ordered by all columns. ``feature`` is an Enum
 #: over the feature set.

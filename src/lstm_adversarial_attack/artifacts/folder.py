@@ -207,6 +207,8 @@ def write_artifact(
             _seal(draft, kind=kind, stage=stage, settings=settings, seed=seed, inputs=inputs)
         except BaseException:
             shutil.rmtree(draft_path, ignore_errors=True)
+            if not any(work.iterdir()):
+                shutil.rmtree(work_root, ignore_errors=True)
             raise
         _move_into_place(draft_path, out)
         shutil.rmtree(work_root, ignore_errors=True)
@@ -246,6 +248,7 @@ def _seal(draft: Draft, **identity: Any) -> None:
     )
     draft.write_json(MANIFEST_NAME, msgspec.structs.replace(manifest, digest=manifest.expected_digest()))
     for path in draft.path.iterdir():
+        path.chmod(0o644)  # some writers make files that their owner alone can read
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, Direction, EvaluationInputs
-from lstm_adversarial_attack.evaluate.results import AttackDirection, AttackOutcome, finite, quantiles, share
+from lstm_adversarial_attack.evaluate.results import AttackDirection, AttackOutcome, quantiles, share
 from lstm_adversarial_attack.frames import EXAMPLE_KINDS
 from lstm_adversarial_attack.metrics import patient_shares
 
@@ -17,7 +17,7 @@ from lstm_adversarial_attack.metrics import patient_shares
 CELL_BUDGETS = (1, 2, 5, 10, 20, 50)
 
 _CURVE_POINTS = 200
-_CURVE_COLUMNS = {"l0": "l0", "l1": "l1", "linf": "linf", "iteration": "iteration"}
+_BUDGETS = ("l0", "l1", "linf", "iteration")
 
 _CURVES = {
     "direction": pl.String,
@@ -44,8 +44,8 @@ def success_curves(examples: pl.DataFrame) -> pl.DataFrame:
         (direction.key, kind, against, budget, reached)
         for direction in DIRECTIONS
         for kind in EXAMPLE_KINDS
-        for against, column in _CURVE_COLUMNS.items()
-        for budget, reached in _curve(needed(of_kind(examples, direction, kind), column))
+        for against in _BUDGETS
+        for budget, reached in _curve(needed(of_kind(examples, direction, kind), against))
     ]
     return pl.DataFrame(rows, schema=_CURVES, orient="row")
 
@@ -105,6 +105,3 @@ def _curve(values: npt.NDArray[np.float64]) -> Iterator[tuple[float, float]]:
         keep = np.unique(np.linspace(0, budgets.size - 1, _CURVE_POINTS).round().astype(int))
         budgets, shares = budgets[keep], shares[keep]
     yield from zip(budgets.tolist(), shares.tolist(), strict=True)
-
-
-__all__ = ["CELL_BUDGETS", "attack_directions", "finite", "needed", "of_kind", "success_curves"]

@@ -105,9 +105,13 @@ class EvaluationInputs:
     @property
     def attacked_predictions(self) -> pl.DataFrame:
         """Predictions of the split whose samples were attacked."""
-        return self.predictions.filter(pl.col("split").cast(pl.String) == self.attacked_split)
+        return self.predictions_of(self.attacked_split)
 
     @property
     def cells(self) -> int:
         """Cells of one sample: hours times features."""
         return self.hours * len(self.features)
+
+    def predictions_of(self, split: str) -> pl.DataFrame:
+        """Return the predictions of one split."""
+        return self.predictions.filter(pl.col("split").cast(pl.String) == split)

@@ -88,7 +88,7 @@ class Gate(msgspec.Struct, frozen=True):
     """Whether the results are good enough to build on, and if not, why."""
 
     passed: bool
-    reasons: list[str]
+    reasons: tuple[str, ...]
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -103,11 +103,11 @@ class Metrics(msgspec.Struct, frozen=True):
     """The whole of ``metrics.json``."""
 
     schema_version: int
-    headline: list[str]
+    headline: tuple[str, ...]
     gate: Gate
     settings: Settings
     threshold: float
-    cohort_flow: list[CohortStep]
+    cohort_flow: tuple[CohortStep, ...]
     splits: dict[str, SplitCounts]
     prediction: dict[str, dict[str, Estimate]]  # split, figure (metrics.FIGURES); held out: test alone
     confusion: Confusion  # of the test split, at the threshold

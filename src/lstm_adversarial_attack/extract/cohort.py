@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from lstm_adversarial_attack.artifacts.contents import CohortStep
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.frames import STAYS, CohortStep
+from lstm_adversarial_attack.frames import STAYS
 
 #: Ages above 89 are hidden in MIMIC-III behind a date of birth 300 years back; their median is 91.4.
 HIDDEN_AGE_YEARS = 91

@@ -6,21 +6,14 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-import msgspec
 import polars as pl
 
+from lstm_adversarial_attack.artifacts.contents import CohortStep, ValueCount
 from lstm_adversarial_attack.catalogue import FeatureSet, Limits, Source, Table
 from lstm_adversarial_attack.extract.cohort import apply_rules, min_measurements_rule, stay_rules, tidy
-from lstm_adversarial_attack.frames import MEASUREMENTS, CohortStep, conform, with_features
+from lstm_adversarial_attack.frames import MEASUREMENTS, conform, with_features
 from lstm_adversarial_attack.settings import ExtractSettings
 from lstm_adversarial_attack.sources import EventSource
-
-
-class ValueCount(msgspec.Struct, frozen=True):
-    """How many values of a feature were read, and how many of them lay inside the accepted range."""
-
-    read: int
-    accepted: int
 
 
 @dataclass(frozen=True)

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from lstm_adversarial_attack.artifacts import digest_of
+from lstm_adversarial_attack.artifacts.contents import Extraction
 from lstm_adversarial_attack.catalogue import FeatureSet, load_catalogue
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.extract.core import ValueCount, extract
-from lstm_adversarial_attack.frames import MEASUREMENTS, STAYS, CohortStep, with_features
+from lstm_adversarial_attack.extract.core import extract
+from lstm_adversarial_attack.frames import MEASUREMENTS, STAYS, with_features
 from lstm_adversarial_attack.settings import ExtractSettings, as_manifest
 from lstm_adversarial_attack.stage import Context, Stage
-
-
-class Extraction(msgspec.Struct, frozen=True):
-    """``extraction.json``: the window, the cohort flow, and the values read and accepted of each feature."""
-
-    window_hours: int
-    cohort_flow: list[CohortStep]
-    values: dict[str, ValueCount]
 
 
 def feature_set(settings: ExtractSettings) -> FeatureSet:

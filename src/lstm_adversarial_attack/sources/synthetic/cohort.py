@@ -33,8 +33,8 @@ METAVISION_SHARE = 0.45
 NO_CHART_SHARE = 0.003
 NO_OUTTIME_SHARE = 0.003
 
-DEATH_INTERCEPT = -3.15
-DEATH_WEIGHTS = {"severity": 1.25, "decline": 1.05, "age": 0.45, "multi_organ": 0.35}
+DEATH_INTERCEPT = -4.1
+DEATH_WEIGHTS = {"severity": 1.75, "decline": 1.45, "age": 0.45, "multi_organ": 0.5}
 NEWBORN_DEATH_LOGIT = -5.0
 DIES_IN_ICU_SHARE = 0.75
 

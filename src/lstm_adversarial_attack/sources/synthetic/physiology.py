@@ -123,14 +123,15 @@ def _vital_signs(
     fever = noise.baseline(0.35) + noise.drift(0.35, 10.0)
     temperature = 36.95 + fever + 0.15 * afternoon - 0.25 * np.maximum(shock - 1.5, 0.0)
     sysbp = 121.0 + 10.0 * traits.hypertension[stay] + noise.baseline(13.0) + noise.drift(9.0, 4.0)
-    sysbp += 3.0 * afternoon - 5.0 * shock - 3.0 * np.maximum(shock - 1.0, 0.0)
+    sysbp += 3.0 * afternoon - 5.5 * shock - 3.5 * np.maximum(shock - 1.0, 0.0)
     sysbp = np.maximum(sysbp, 45.0)
     gap_share = np.clip(0.48 + noise.baseline(0.06) + noise.drift(0.03, 5.0), 0.25, 0.7)
     diasbp = sysbp * (1.0 - gap_share)
     heart_rate = 83.0 + noise.baseline(12.0) + noise.drift(6.5, 4.0) + 2.0 * afternoon
-    heart_rate += 4.5 * shock + 2.0 * resp + 6.0 * fever + 8.0 * traits.atrial_fibrillation[stay]
-    resp_rate = 18.5 + noise.baseline(2.8) + noise.drift(2.0, 3.0) + 1.7 * resp
-    spo2 = 97.6 + noise.baseline(1.1) + noise.drift(0.9, 4.0) - 0.8 * np.maximum(resp, -0.5)
+    heart_rate += 5.0 * shock + 2.0 * resp + 6.0 * fever + 8.0 * traits.atrial_fibrillation[stay]
+    resp_rate = 18.5 + noise.baseline(2.8) + noise.drift(2.0, 3.0) + 2.1 * resp
+    desaturation = 1.5 * np.maximum(noise.drift(1.0, 2.0) - 1.5, 0.0) ** 2
+    spo2 = 97.7 - desaturation + noise.baseline(1.1) + noise.drift(0.9, 4.0) - 0.9 * np.maximum(resp, -0.5)
     return {
         "heart_rate": np.clip(heart_rate, 25.0, 210.0),
         "sysbp": sysbp,
@@ -151,8 +152,8 @@ def _chemistry(
     shock, renal, blood = organs["shock"], organs["renal"], organs["blood"]
     failing = traits.renal_disease[stay] * 1.0
     older = (traits.age_years[stay] - 64.0) / 16.0
-    creatinine = -0.05 + 0.95 * failing + 0.27 * renal + noise.baseline(0.28) + noise.drift(0.1, 30.0)
-    bun = 2.9 + 0.6 * failing + 0.28 * renal + 0.14 * older + noise.baseline(0.3) + noise.drift(0.1, 30.0)
+    creatinine = -0.05 + 0.95 * failing + 0.3 * renal + noise.baseline(0.28) + noise.drift(0.1, 30.0)
+    bun = 2.9 + 0.6 * failing + 0.31 * renal + 0.14 * older + noise.baseline(0.3) + noise.drift(0.1, 30.0)
     potassium = 4.05 + 0.14 * renal + 0.25 * failing + noise.baseline(0.3) + noise.drift(0.3, 12.0)
     bicarbonate = 24.8 - 1.1 * shock - 0.7 * renal - 1.0 * failing + 2.5 * traits.lung_disease[stay]
     bicarbonate += noise.baseline(2.6) + noise.drift(1.2, 15.0)

@@ -1,0 +1,134 @@
+"""From what the other stages made to the numbers, the tables and the report: pure functions, no files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from lstm_adversarial_attack.evaluate import report
+from lstm_adversarial_attack.evaluate.attack_results import attack_directions
+from lstm_adversarial_attack.evaluate.gate import gate
+from lstm_adversarial_attack.evaluate.headline import headline
+from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, CohortStep, EvaluationInputs, Progress
+from lstm_adversarial_attack.evaluate.results import (
+    Gate,
+    Metrics,
+    Settings,
+    SplitCounts,
+    Susceptibility,
+    as_json,
+)
+from lstm_adversarial_attack.evaluate.susceptibility import Condition, conditions, susceptibility
+from lstm_adversarial_attack.evaluate.tables import tables
+from lstm_adversarial_attack.frames import SPLITS
+from lstm_adversarial_attack.metrics import Estimate, confusion, prediction_metrics
+
+__all__ = ["CohortStep", "Evaluation", "EvaluationInputs", "evaluate"]
+
+_STEPS = ("prediction", "attack", "susceptibility", "report")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What comes out.
+
+    ``metrics`` is for strict JSON and has the keys of `results.Metrics`; ``tables`` are those of
+    `tables.tables`, none with a row for a patient.
+    """
+
+    metrics: dict[str, Any]
+    tables: dict[str, pl.DataFrame]
+    report_html: str
+    headline: tuple[str, ...]
+    gate: Gate
+
+
+def evaluate(
+    inputs: EvaluationInputs,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    min_auroc: float = 0.7,
+    on_progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluate the prediction and the attack.
+
+    Args:
+        inputs: what the other stages made.
+        resamples: bootstrap resamples of patients behind every interval.
+        seed: of the bootstrap.
+        min_auroc: the gate: the least AUROC on the test split.
+        on_progress: called as each step begins, and once at the end.
+
+    Raises:
+        ValueError: parts of ``inputs`` contradict each other (a defect of the program, not of the data).
+    """
+
+    def begin(step: str) -> None:
+        if on_progress:
+            on_progress(step, _STEPS.index(step), len(_STEPS))
+
+    settings = Settings(resamples, seed, min_auroc)
+    begin("prediction")
+    prediction = {split: _prediction(inputs, split, settings) for split in SPLITS}
+    begin("attack")
+    attack = attack_directions(inputs, resamples=resamples, seed=seed)
+    begin("susceptibility")
+    found = conditions(inputs)
+    test = inputs.predictions_of("test")
+    metrics = Metrics(
+        schema_version=1,
+        headline=(),
+        gate=gate(inputs, prediction["test"]["auroc"].value, min_auroc),
+        settings=settings,
+        threshold=inputs.threshold,
+        cohort_flow=inputs.cohort_flow,
+        splits={split: _split_counts(inputs, split) for split in SPLITS},
+        prediction=prediction,
+        confusion=confusion(test["label"], test["probability"], inputs.threshold),
+        attacked_split=inputs.attacked_split,
+        attack=attack,
+        susceptibility=_susceptibility(inputs, found, settings),
+    )
+    metrics = msgspec.structs.replace(metrics, headline=headline(metrics, inputs.features, inputs.cells))
+    begin("report")
+    frames = tables(inputs, metrics, found)
+    page = report.render(inputs, metrics, frames)
+    if on_progress:
+        on_progress("done", len(_STEPS), len(_STEPS))
+    return Evaluation(as_json(metrics), frames, page, metrics.headline, metrics.gate)
+
+
+def _prediction(inputs: EvaluationInputs, split: str, settings: Settings) -> dict[str, Estimate]:
+    predictions = inputs.predictions_of(split)
+    return prediction_metrics(
+        predictions["label"],
+        predictions["probability"],
+        predictions["subject_id"],
+        threshold=inputs.threshold,
+        resamples=settings.resamples,
+        seed=settings.seed,
+    )
+
+
+def _split_counts(inputs: EvaluationInputs, split: str) -> SplitCounts:
+    samples = inputs.samples.filter(pl.col("split").cast(pl.String) == split)
+    return SplitCounts(
+        samples=samples.height,
+        patients=samples["subject_id"].n_unique(),
+        deaths=int((samples["label"] == 1).sum()),
+    )
+
+
+def _susceptibility(
+    inputs: EvaluationInputs, found: list[Condition], settings: Settings
+) -> dict[str, dict[str, Susceptibility]]:
+    places: dict[str, dict[str, Susceptibility]] = {direction.key: {} for direction in DIRECTIONS}
+    for condition in found:
+        places[condition.direction.key][condition.kind] = susceptibility(
+            inputs, condition, resamples=settings.resamples, seed=settings.seed
+        )
+    return places

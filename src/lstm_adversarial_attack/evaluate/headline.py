@@ -1,0 +1,125 @@
+"""The answer in five sentences, in plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lstm_adversarial_attack.catalogue import Feature
+from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, Direction
+from lstm_adversarial_attack.evaluate.results import Metrics
+from lstm_adversarial_attack.frames import SPLITS
+from lstm_adversarial_attack.metrics import Estimate
+
+
+def headline(metrics: Metrics, features: Sequence[Feature], cells: int) -> tuple[str, ...]:
+    """Return exactly five lines: cohort, prediction, attack, smallest change, most susceptible.
+
+    Args:
+        metrics: the numbers; its own ``headline`` is not read.
+        features: in column order, for their labels.
+        cells: of one sample.
+    """
+    labels = {feature.name: feature.measurement.label for feature in features}
+    return (
+        _cohort(metrics),
+        _prediction(metrics),
+        "Attack: " + "; ".join(_success(metrics, d) for d in DIRECTIONS) + ".",
+        "Smallest change: " + "; ".join(_size(metrics, d, cells) for d in DIRECTIONS) + ".",
+        "Most susceptible: " + "; ".join(_places(metrics, d, labels) for d in DIRECTIONS) + ".",
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """Return the number with its noun, such as ``1 patient`` or ``1,204 patients``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def percent(value: float | None) -> str:
+    """Return a share as a percentage with one decimal; a dash where undefined."""
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def number(value: float | None, decimals: int) -> str:
+    """Return a number with so many decimals; a dash where undefined."""
+    return "–" if value is None else f"{value:,.{decimals}f}"
+
+
+def percent_interval(estimate: Estimate) -> str:
+    """Return a share with its interval, such as ``93.1 % (90.2–95.7)``."""
+    if estimate.low is None or estimate.high is None:
+        return percent(estimate.value)
+    return f"{percent(estimate.value)} ({100 * estimate.low:.1f}–{100 * estimate.high:.1f})"
+
+
+def number_interval(estimate: Estimate) -> str:
+    """Return a figure with its interval to three decimals, such as ``0.861 (0.842–0.880)``."""
+    if estimate.low is None or estimate.high is None:
+        return number(estimate.value, 3)
+    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
+
+
+def _cohort(metrics: Metrics) -> str:
+    splits = [metrics.splits[name] for name in SPLITS]
+    samples, deaths = sum(s.samples for s in splits), sum(s.deaths for s in splits)
+    test = metrics.splits["test"]
+    return (
+        f"Cohort: {counted(samples, 'ICU stay')} of {counted(sum(s.patients for s in splits), 'patient')}, "
+        f"{percent(deaths / samples if samples else None)} of them ending in death in hospital; "
+        f"{counted(test.samples, 'stay')} of {counted(test.patients, 'patient')} held out for the test."
+    )
+
+
+def _prediction(metrics: Metrics) -> str:
+    test = metrics.prediction["test"]
+    if test["auroc"].value is None:
+        return (
+            "Prediction: AUROC and AUPRC are undefined, because the held-out test stays "
+            f"{_classes(metrics.splits['test'].samples, metrics.splits['test'].deaths)}."
+        )
+    return (
+        f"Prediction: on held-out patients AUROC {number_interval(test['auroc'])}, "
+        f"AUPRC {number_interval(test['auprc'])} where {percent(test['prevalence'].value)} died, "
+        f"and F1 {number_interval(test['f1'])} at the threshold chosen on validation patients."
+    )
+
+
+def _classes(samples: int, deaths: int) -> str:
+    if samples == 0:
+        return "are none"
+    return "hold no death" if deaths == 0 else "hold no survivor"
+
+
+def _success(metrics: Metrics, direction: Direction) -> str:
+    attack = metrics.attack[direction.key]
+    if attack.attacked == 0:
+        return f"no {direction.patients} were attacked"
+    outcome = attack.kinds["first"]
+    return (
+        f"{percent_interval(outcome.success_rate)} of {attack.attacked:,} attacked {direction.patients} "
+        f"were turned into predicted {'deaths' if direction.label == 0 else 'survivors'}"
+    )
+
+
+def _size(metrics: Metrics, direction: Direction, cells: int) -> str:
+    kinds = metrics.attack[direction.key].kinds
+    if kinds["first"].attacked == 0:
+        return f"{direction.words}: nothing attacked"
+    fewest, least = kinds["sparsest"].l0.median, kinds["smallest"].l1.median
+    if fewest is None or least is None:
+        return f"{direction.words}: no median, the attack failed too often"
+    return (
+        f"{direction.words}: half of the attacked are turned by {fewest:,.4g} of {cells:,} cells or fewer, "
+        f"and by {least:.2f} standard deviations in all or less"
+    )
+
+
+def _places(metrics: Metrics, direction: Direction, labels: dict[str, str]) -> str:
+    sparsest = metrics.susceptibility[direction.key]["sparsest"]
+    if sparsest.examples == 0:
+        return f"{direction.words}: no example was found"
+    measurements = ", ".join(
+        f"{labels[name]} ({percent(sparsest.measurements[name].share.value)})"
+        for name in sparsest.top_measurements
+    )
+    hours = ", ".join(str(hour) for hour in sparsest.top_hours)
+    return f"{direction.words}: {measurements} of the sparsest examples, mostly in hours {hours}"

@@ -1,0 +1,167 @@
+"""The numbers as tables, for readers who go on from here. No table has a row for a patient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from lstm_adversarial_attack.evaluate.attack_results import success_curves
+from lstm_adversarial_attack.evaluate.inputs import EvaluationInputs
+from lstm_adversarial_attack.evaluate.results import Metrics, Susceptibility
+from lstm_adversarial_attack.evaluate.susceptibility import Condition, cells_table
+from lstm_adversarial_attack.frames import SPLITS
+from lstm_adversarial_attack.metrics import (
+    Estimate,
+    calibration_bins,
+    precision_recall_points,
+    roc_curve_points,
+)
+
+_NORMS = ("l0", "l1", "linf")
+_RESULT_KEY = {"direction": pl.String, "kind": pl.String}
+_INTERVAL = {"share": pl.Float64, "share_low": pl.Float64, "share_high": pl.Float64}
+_QUANTILES = ("p25", "median", "p75", "p90")
+
+_SCHEMAS: dict[str, dict[str, Any]] = {
+    "cohort_flow": {
+        "rule": pl.String,
+        "description": pl.String,
+        "stays": pl.Int64,
+        "patients": pl.Int64,
+        "deaths": pl.Int64,
+    },
+    "splits": {"split": pl.String, "samples": pl.Int64, "patients": pl.Int64, "deaths": pl.Int64},
+    "prediction": {
+        "split": pl.String,
+        "figure": pl.String,
+        "value": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+    },
+    "roc": {"split": pl.String, "false_positive_rate": pl.Float64, "true_positive_rate": pl.Float64},
+    "precision_recall": {"split": pl.String, "recall": pl.Float64, "precision": pl.Float64},
+    "calibration": {
+        "split": pl.String,
+        "mean_predicted": pl.Float64,
+        "observed": pl.Float64,
+        "count": pl.Int64,
+    },
+    "attack": {
+        **_RESULT_KEY,
+        "attacked": pl.Int64,
+        "succeeded": pl.Int64,
+        "success_rate": pl.Float64,
+        "success_rate_low": pl.Float64,
+        "success_rate_high": pl.Float64,
+        **{f"{norm}_{q}": pl.Float64 for norm in _NORMS for q in _QUANTILES},
+    },
+    "susceptibility_measurements": {
+        **_RESULT_KEY,
+        "feature": pl.String,
+        "unit": pl.String,
+        "one_std_clinical": pl.Float64,
+        "found_examples": pl.Int64,
+        "examples": pl.Int64,
+        **_INTERVAL,
+        "cells": pl.Int64,
+        "observed_share": pl.Float64,
+        "measured_rate_train": pl.Float64,
+        **{f"delta_{unit}_{q}": pl.Float64 for unit in ("clinical", "std") for q in _QUANTILES},
+        "up_share": pl.Float64,
+        "peak_hour": pl.Int64,
+        "sun_score": pl.Float64,
+    },
+    "susceptibility_hours": {**_RESULT_KEY, "hour": pl.Int64, **_INTERVAL},
+}
+
+
+def tables(inputs: EvaluationInputs, metrics: Metrics, found: list[Condition]) -> dict[str, pl.DataFrame]:
+    """Return every table by its name.
+
+    ``cohort_flow``, ``splits``, ``prediction``, ``roc``, ``precision_recall``, ``calibration``, ``attack``,
+    ``attack_curves`` (see `success_curves`), ``susceptibility_cells`` (see `cells_table`),
+    ``susceptibility_measurements``, ``susceptibility_hours``. Sizes are in standard deviations or, where
+    the name says ``clinical``, in the measurement's unit.
+    """
+    rows: dict[str, list[tuple[Any, ...]]] = {
+        "cohort_flow": [(s.rule, s.description, s.stays, s.patients, s.deaths) for s in metrics.cohort_flow],
+        "splits": [(name, s.samples, s.patients, s.deaths) for name, s in metrics.splits.items()],
+        "prediction": [
+            (split, figure, *_estimate(estimate))
+            for split, figures in metrics.prediction.items()
+            for figure, estimate in figures.items()
+        ],
+        **_curve_rows(inputs),
+        "attack": list(_attack_rows(metrics)),
+        "susceptibility_measurements": list(_measurement_rows(inputs, metrics)),
+        "susceptibility_hours": [
+            (direction, kind, hour, *_estimate(estimate))
+            for direction, kind, result in _results(metrics)
+            for hour, estimate in enumerate(result.hours)
+        ],
+    }
+    frames = {name: pl.DataFrame(rows[name], schema=_SCHEMAS[name], orient="row") for name in rows}
+    frames["attack_curves"] = success_curves(inputs.examples)
+    frames["susceptibility_cells"] = cells_table(inputs, found)
+    return frames
+
+
+def _curve_rows(inputs: EvaluationInputs) -> dict[str, list[tuple[Any, ...]]]:
+    rows: dict[str, list[tuple[Any, ...]]] = {"roc": [], "precision_recall": [], "calibration": []}
+    for split in SPLITS:
+        predictions = inputs.predictions_of(split)
+        data = (predictions["label"], predictions["probability"])
+        for name, curve in (("roc", roc_curve_points(*data)), ("precision_recall", precision_recall_points(*data))):
+            rows[name] += [(split, x, y) for x, y in zip(curve.x, curve.y, strict=True)]
+        rows["calibration"] += [(split, b.mean_predicted, b.observed, b.count) for b in calibration_bins(*data)]
+    return rows
+
+
+def _attack_rows(metrics: Metrics) -> Iterator[tuple[Any, ...]]:
+    for direction, attack in metrics.attack.items():
+        for kind, outcome in attack.kinds.items():
+            norms = [getattr(getattr(outcome, norm), q) for norm in _NORMS for q in _QUANTILES]
+            yield (
+                direction,
+                kind,
+                outcome.attacked,
+                outcome.succeeded,
+                *_estimate(outcome.success_rate),
+                *norms,
+            )
+
+
+def _measurement_rows(inputs: EvaluationInputs, metrics: Metrics) -> Iterator[tuple[Any, ...]]:
+    measured = inputs.observed_rate.mean(axis=0)
+    for direction, kind, result in _results(metrics):
+        for column, feature in enumerate(inputs.features):
+            of = result.measurements[feature.name]
+            yield (
+                direction,
+                kind,
+                feature.name,
+                feature.measurement.unit,
+                float(inputs.feature_stds[column]),
+                result.examples,
+                of.examples,
+                *_estimate(of.share),
+                of.cells,
+                of.observed_share,
+                float(measured[column]),
+                *(getattr(sizes, q) for sizes in (of.delta_clinical, of.delta_std) for q in _QUANTILES),
+                of.up_share,
+                of.peak_hour,
+                of.sun_score,
+            )
+
+
+def _results(metrics: Metrics) -> Iterator[tuple[str, str, Susceptibility]]:
+    for direction, kinds in metrics.susceptibility.items():
+        for kind, result in kinds.items():
+            yield direction, kind, result
+
+
+def _estimate(estimate: Estimate) -> tuple[float | None, float | None, float | None]:
+    return estimate.value, estimate.low, estimate.high

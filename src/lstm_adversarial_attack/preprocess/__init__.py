@@ -1,0 +1,1 @@
+"""Stage ``preprocess``: from events to tensors, scaled and split by patient."""
