@@ -231,9 +231,7 @@ class _ThresholdSums(NamedTuple):
     by_patient: Floats
 
 
-def _checked(
-    labels: npt.ArrayLike, probabilities: npt.ArrayLike
-) -> tuple[npt.NDArray[np.bool_], Floats]:
+def _checked(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[npt.NDArray[np.bool_], Floats]:
     y, p = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
     if y.ndim != 1 or y.shape != p.shape:
         raise ValueError(f"labels has shape {y.shape}, probabilities {p.shape}; both must be [sample]")

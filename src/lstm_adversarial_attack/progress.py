@@ -20,12 +20,12 @@ class StageProgress:
         self._console = console
         self._bars = bars
         self._task: TaskID | None = None
-        self._step, self._done, self._total, self._note = "", 0, 0, ""
+        self._step, self._done, self._total = "", 0, 0
         self._last_line = time.monotonic()
 
     def start(self, step: str, total: int = 0, done: int = 0) -> None:
         """Begin a step of ``total`` parts (0: unknown), ``done`` of which are there already."""
-        self._step, self._total, self._done, self._note = step, total, done, ""
+        self._step, self._total, self._done = step, total, done
         if self._bars is None:
             self._last_line = time.monotonic()
             return
@@ -35,8 +35,11 @@ class StageProgress:
 
     def advance(self, parts: int = 1, note: str = "") -> None:
         """Count ``parts`` more as done; ``note`` is a short word on how it goes, such as a score."""
-        self._done += parts
-        self._note = note
+        self.reach(self._done + parts, note)
+
+    def reach(self, done: int, note: str = "") -> None:
+        """Say that ``done`` parts in all are done."""
+        self._done = done
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, completed=self._done, note=note)
         elif time.monotonic() - self._last_line > _LINE_EVERY_S:

@@ -118,7 +118,7 @@ class TrainSettings:
 class TuneSettings:
     """The search for hyperparameters, judged on validation patients."""
 
-    trials: Count = 20
+    trials: Count = 8
     """Finished trials to end with."""
 
     max_epochs: Count = 20
@@ -164,7 +164,7 @@ class AttackSettings:
 class AttackTuneSettings:
     """The search for the attack's settings, judged on validation patients."""
 
-    trials: Count = 20
+    trials: Count = 8
     """Finished trials to end with."""
 
     steps: Count = 100

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.progress import Reporter, StageProgress
 from lstm_adversarial_attack.settings import Execution, as_manifest
 from lstm_adversarial_attack.sources import EventSource
+
+
+#: The stages in their order; the word names the command, the package, the component and the image.
+STAGES = ("extract", "preprocess", "tune", "train", "attack-tune", "attack", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,12 @@ class Stage:
     run: Callable[[Context], None]
     may_take: tuple[str, ...] = ()
     identity: Callable[[Any], dict[str, Any]] = as_manifest
+
+
+def load_stage(name: str) -> Stage:
+    """Return a stage by its name; the libraries that it works with are imported now and not before."""
+    stage: Stage = import_module(f"lstm_adversarial_attack.{name.replace('-', '_')}.stage").STAGE
+    return stage
 
 
 @dataclass(frozen=True)

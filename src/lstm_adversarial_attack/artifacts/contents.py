@@ -79,3 +79,9 @@ class Search(msgspec.Struct, frozen=True):
     best: dict[str, Any]
     best_value: float
     trials: list[Trial]
+
+
+class Headline(msgspec.Struct, frozen=True):
+    """``headline.json`` of a report: what the run has shown, a sentence a line."""
+
+    lines: tuple[str, ...]

@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from lstm_adversarial_attack.evaluate import report
-from lstm_adversarial_attack.evaluate.attack_results import attack_directions
+from lstm_adversarial_attack.evaluate.attack_results import attack_directions, cells_out_of_range
 from lstm_adversarial_attack.evaluate.gate import gate
 from lstm_adversarial_attack.evaluate.headline import headline
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, CohortStep, EvaluationInputs, Progress
@@ -91,6 +91,8 @@ def evaluate(
         confusion=confusion(test["label"], test["probability"], inputs.threshold),
         attacked_split=inputs.attacked_split,
         attack=attack,
+        changed_cells=inputs.perturbations.height,
+        cells_out_of_range=cells_out_of_range(inputs),
         susceptibility=_susceptibility(inputs, found, settings),
     )
     metrics = msgspec.structs.replace(metrics, headline=headline(metrics, inputs.features, inputs.cells))

@@ -17,6 +17,9 @@ from lstm_adversarial_attack.metrics import patient_shares
 CELL_BUDGETS = (1, 2, 5, 10, 20, 50)
 
 _CURVE_POINTS = 200
+
+#: Of the width of a range: values come as float32, through a change of unit.
+_RANGE_SLACK = 1e-4
 _BUDGETS = ("l0", "l1", "linf", "iteration")
 
 _CURVES = {
@@ -48,6 +51,18 @@ def success_curves(examples: pl.DataFrame) -> pl.DataFrame:
         for budget, reached in _curve(needed(of_kind(examples, direction, kind), against))
     ]
     return pl.DataFrame(rows, schema=_CURVES, orient="row")
+
+
+def cells_out_of_range(inputs: EvaluationInputs) -> int:
+    """Count the changed cells whose new value lies outside the measurement's physiological range."""
+    ranges = np.array([feature.measurement.physiological for feature in inputs.features])
+    cells = inputs.perturbations
+    low, high = ranges[cells["feature"].to_physical().to_numpy()].T
+    changed = (
+        cells["original_clinical"].cast(pl.Float64) + cells["delta_clinical"].cast(pl.Float64)
+    ).to_numpy()
+    slack = _RANGE_SLACK * (high - low)
+    return int(((changed < low - slack) | (changed > high + slack)).sum())
 
 
 def of_kind(examples: pl.DataFrame, direction: Direction, kind: str) -> pl.DataFrame:

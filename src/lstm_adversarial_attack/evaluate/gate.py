@@ -28,7 +28,9 @@ def _prediction_problems(test_auroc: float | None, min_auroc: float) -> Iterator
 
 def _example_problems(inputs: EvaluationInputs) -> Iterator[str]:
     found = inputs.examples.filter("success").join(
-        inputs.perturbations.group_by("sample", "kind").agg(listed=pl.len()), on=["sample", "kind"], how="left"
+        inputs.perturbations.group_by("sample", "kind").agg(listed=pl.len()),
+        on=["sample", "kind"],
+        how="left",
     )
     checks = {
         "do not cross the threshold": ~_turned("probability", inputs.threshold),

@@ -10,6 +10,9 @@ from lstm_adversarial_attack.evaluate.results import Metrics
 from lstm_adversarial_attack.frames import SPLITS
 from lstm_adversarial_attack.metrics import Estimate
 
+#: What stands for an undefined number.
+UNDEFINED = "\N{EN DASH}"
+
 
 def headline(metrics: Metrics, features: Sequence[Feature], cells: int) -> tuple[str, ...]:
     """Return exactly five lines: cohort, prediction, attack, smallest change, most susceptible.
@@ -36,26 +39,26 @@ def counted(number: int, noun: str) -> str:
 
 def percent(value: float | None) -> str:
     """Return a share as a percentage with one decimal; a dash where undefined."""
-    return "–" if value is None else f"{100 * value:.1f} %"
+    return UNDEFINED if value is None else f"{100 * value:.1f} %"
 
 
 def number(value: float | None, decimals: int) -> str:
     """Return a number with so many decimals; a dash where undefined."""
-    return "–" if value is None else f"{value:,.{decimals}f}"
+    return UNDEFINED if value is None else f"{value:,.{decimals}f}"
 
 
 def percent_interval(estimate: Estimate) -> str:
-    """Return a share with its interval, such as ``93.1 % (90.2–95.7)``."""
+    """Return a share with its interval, such as ``93.1 % (90.2 to 95.7)``."""
     if estimate.low is None or estimate.high is None:
         return percent(estimate.value)
-    return f"{percent(estimate.value)} ({100 * estimate.low:.1f}–{100 * estimate.high:.1f})"
+    return f"{percent(estimate.value)} ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
 
 
 def number_interval(estimate: Estimate) -> str:
-    """Return a figure with its interval to three decimals, such as ``0.861 (0.842–0.880)``."""
+    """Return a figure with its interval to three decimals, such as ``0.861 (0.842 to 0.880)``."""
     if estimate.low is None or estimate.high is None:
         return number(estimate.value, 3)
-    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
 def _cohort(metrics: Metrics) -> str:

@@ -113,6 +113,8 @@ class Metrics(msgspec.Struct, frozen=True):
     confusion: Confusion  # of the test split, at the threshold
     attacked_split: str
     attack: dict[str, AttackDirection]  # direction
+    changed_cells: int  # over all found examples
+    cells_out_of_range: int  # of those: the changed value lies outside the physiological range
     susceptibility: dict[str, dict[str, Susceptibility]]  # direction, kind
 
 
@@ -122,7 +124,9 @@ def quantiles(values: npt.ArrayLike) -> Quantiles:
     None where there are no values, or where the answer is infinite: an interpolation that leans on an
     infinite neighbour is infinite.
     """
-    return Quantiles(*(_quantile(np.sort(np.asarray(values, dtype=float)), q) for q in (0.25, 0.5, 0.75, 0.9)))
+    return Quantiles(
+        *(_quantile(np.sort(np.asarray(values, dtype=float)), q) for q in (0.25, 0.5, 0.75, 0.9))
+    )
 
 
 def _quantile(ordered: npt.NDArray[np.float64], share: float) -> float | None:
@@ -160,7 +164,7 @@ def as_json(metrics: Metrics) -> dict[str, Any]:
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_rounded(item) for item in value]
     if isinstance(value, float):
         return float(f"{value:.{_SIGNIFICANT_DIGITS}g}") if np.isfinite(value) else None

@@ -113,9 +113,14 @@ def _curve_rows(inputs: EvaluationInputs) -> dict[str, list[tuple[Any, ...]]]:
     for split in SPLITS:
         predictions = inputs.predictions_of(split)
         data = (predictions["label"], predictions["probability"])
-        for name, curve in (("roc", roc_curve_points(*data)), ("precision_recall", precision_recall_points(*data))):
+        for name, curve in (
+            ("roc", roc_curve_points(*data)),
+            ("precision_recall", precision_recall_points(*data)),
+        ):
             rows[name] += [(split, x, y) for x, y in zip(curve.x, curve.y, strict=True)]
-        rows["calibration"] += [(split, b.mean_predicted, b.observed, b.count) for b in calibration_bins(*data)]
+        rows["calibration"] += [
+            (split, b.mean_predicted, b.observed, b.count) for b in calibration_bins(*data)
+        ]
     return rows
 
 

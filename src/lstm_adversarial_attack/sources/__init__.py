@@ -8,6 +8,8 @@ and is the same for every database. Addresses:
 ``postgresql://[USER@]HOST[:PORT]/DATABASE[?schema=mimiciii]``
     MIMIC-III in PostgreSQL. The password comes from PGPASSWORD, a password file or a service file, never
     from the address.
+``synthetic:STAYS[,SEED]``
+    A synthetic cohort in the form of MIMIC-III, made on the spot.
 """
 
 from __future__ import annotations
@@ -77,7 +79,11 @@ def open_source(address: str, *, snapshot_id: str = "") -> EventSource:
         from lstm_adversarial_attack.sources.mimic_postgres import MimicPostgres
 
         return MimicPostgres(address, snapshot_id)
-    raise UserError(f"source {_shown(address)}: give csv:FOLDER or postgresql://USER@HOST/DATABASE")
+    if scheme == "synthetic":
+        from lstm_adversarial_attack.sources.synthetic_source import SyntheticSource
+
+        return SyntheticSource(rest)
+    raise UserError(f"source {_shown(address)}: give csv:FOLDER, postgresql://USER@HOST/DATABASE or synthetic:STAYS")
 
 
 def _shown(address: str) -> str:

@@ -1,9 +1,9 @@
 """A synthetic ICU database in the files and columns of a MIMIC-III release.
 
-It lets every stage run, and be tested and measured, without credentialed data: patients, admissions and stays, chart
-and laboratory events in both charting systems, a risk of death that the first 48 hours tell in part, and the
-oddities of the real release (unit mixes, error rows, impossible values, missing links). No row of a real database
-is used; item ids, labels and units are those of the public dictionaries.
+It lets every stage run, and be tested and measured, without credentialed data: patients, admissions and
+stays, chart and laboratory events in both charting systems, a risk of death that the first 48 hours tell in
+part, and the oddities of the real release (unit mixes, error rows, impossible values, missing links). No
+row of a real database is used; item ids, labels and units are those of the public dictionaries.
 """
 
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from .charting import chart_block
-from .cohort import IdPool, draw_block
+from .cohort import MAX_STAYS, IdPool, draw_block
 from .items import chart_dictionary, lab_dictionary
 from .labs import lab_block
 from .physiology import simulate
 from .registry import admissions, icu_stays, patients
 from .tables import COLUMNS, TABLE_NAMES, ReleaseWriter
 
-__all__ = ["COLUMNS", "TABLE_NAMES", "SyntheticCounts", "synthesize"]
+__all__ = ["COLUMNS", "MAX_STAYS", "TABLE_NAMES", "SyntheticCounts", "synthesize"]
 
 BLOCK_STAYS = 1_000
 
@@ -44,21 +44,17 @@ def synthesize(
     """Write a synthetic release of `stays` ICU stays into the existing, empty folder `out`.
 
     The files are `PATIENTS.csv.gz`, `ADMISSIONS.csv.gz`, `ICUSTAYS.csv.gz`, `CHARTEVENTS.csv.gz`,
-    `LABEVENTS.csv.gz`, `D_ITEMS.csv.gz` and `D_LABITEMS.csv.gz`, with the columns of the release in its order. The same
-    (`stays`, `seed`) gives the same rows, and with the same NumPy and zlib the same bytes. Memory does not grow with
-    `stays`: blocks of 1,000 stays are generated and written one after another, and `on_progress(done, total)` is called
-    after each.
+    `LABEVENTS.csv.gz`, `D_ITEMS.csv.gz` and `D_LABITEMS.csv.gz`, with the columns of the release in its
+    order. The same (`stays`, `seed`) gives the same rows, and with the same NumPy and zlib the same bytes.
+    Memory does not grow with `stays`: blocks of 1,000 stays are generated and written one after another,
+    and `on_progress(done_stays, total_stays)` is called after each.
 
-    Raises `ValueError` if `stays` is below 1 or above what the id ranges of the release can hold, or if `seed`
-    is negative.
+    Raises `ValueError` if `stays` is below 1 or above what the id ranges of the release can hold, or if
+    `seed` is negative.
     """
-    root = np.random.SeedSequence(_checked_seed(seed))
-    ids_seed, *block_seeds = root.spawn(1 + -(-max(stays, 0) // BLOCK_STAYS))
+    _check(stays, seed)
+    ids_seed, *block_seeds = np.random.SeedSequence(seed).spawn(1 + -(-stays // BLOCK_STAYS))
     ids = IdPool.shuffled(np.random.default_rng(ids_seed))
-    if not 1 <= stays <= ids.capacity:
-        raise ValueError(
-            f"stays={stays}: a synthetic release holds between 1 and {ids.capacity} ICU stays (one subject id each, 2 to 99999)"
-        )
     with ReleaseWriter(out) as writer:
         writer.append("D_ITEMS", chart_dictionary())
         writer.append("D_LABITEMS", lab_dictionary())
@@ -68,14 +64,18 @@ def synthesize(
             _write_block(writer, block_seed, ids, first_stay, done - first_stay)
             if on_progress is not None:
                 on_progress(done, stays)
-        return SyntheticCounts(*(writer.rows(name) for name in TABLE_NAMES))
+        return SyntheticCounts(**{name.lower(): writer.rows(name) for name in TABLE_NAMES})
 
 
-def _checked_seed(seed: int) -> int:
-    """The seed; `ValueError` if NumPy cannot take it."""
+def _check(stays: int, seed: int) -> None:
+    """Refuse what the id ranges or NumPy cannot take."""
+    if not 1 <= stays <= MAX_STAYS:
+        raise ValueError(
+            f"stays={stays}: a synthetic release holds 1 to {MAX_STAYS} ICU stays, because each may be "
+            "a patient of its own and subject ids end at 99999"
+        )
     if seed < 0:
         raise ValueError(f"seed={seed}: must be 0 or above")
-    return seed
 
 
 def _write_block(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from .cohort import HOUR_S, MINUTE_S, Block, BoolArray, FloatArray, IntArray, to_datetime
+from .cohort import HOUR_S, MINUTE_S, Block, BoolArray, FloatArray, IntArray, round_to, to_datetime
 from .items import CHART_PANELS, ChartItem, ChartPanel, Route
 from .physiology import Course
 
@@ -34,7 +34,9 @@ def chart_block(rng: np.random.Generator, block: Block, course: Course) -> pl.Da
     rounds = _draw_rounds(rng, block, course)
     routes = _draw_routes(rng, block)
     frames = [
-        frame for panel in CHART_PANELS for frame in _chart_panel(rng, panel, block, course, rounds, routes[panel.route])
+        frame
+        for panel in CHART_PANELS
+        for frame in _chart_panel(rng, panel, block, course, rounds, routes[panel.route])
     ]
     events = pl.concat(frames)
     order = np.lexsort((events["ITEMID"].to_numpy(), events["round"].to_numpy()))
@@ -71,7 +73,8 @@ def _draw_routes(rng: np.random.Generator, block: Block) -> dict[Route, BoolArra
     grown = ~block.traits.newborn
     severity = block.traits.severity
     arterial = grown & (rng.random(stays) < 1.0 / (1.0 + np.exp(0.7 - 0.6 * severity)))
-    ventilated = rng.random(stays) < 1.0 / (1.0 + np.exp(0.6 - 0.6 * severity - 0.6 * block.traits.organ("resp")))
+    need = 0.6 * severity + 0.6 * block.traits.organ("resp") - 0.6
+    ventilated = rng.random(stays) < 1.0 / (1.0 + np.exp(-need))
     celsius = rng.random(stays) < np.where(block.metavision, 0.05, 0.2)
     return {
         "all": np.ones(stays, dtype=np.bool_),
@@ -107,34 +110,39 @@ def _chart_item(
 ) -> pl.DataFrame:
     """The readings of one item on the `charted` rounds, at its recording precision and with its oddities."""
     charted = charted[rng.random(charted.size) >= ITEM_MISSED_RATE]
-    bias = item.bias_sd * rng.standard_normal(stays)
-    value = course.signals[item.signal][rounds.row[charted]] + bias[rounds.stay[charted]]
-    if item.noise_sd > 0.0:
-        value = value + item.noise_sd * rng.standard_normal(charted.size)
-    if item.signal == "spo2":
+    bias = item.reading.bias_sd * rng.standard_normal(stays)
+    value = course.signals[item.reading.signal][rounds.row[charted]] + bias[rounds.stay[charted]]
+    if item.reading.noise_sd > 0.0:
+        value = value + item.reading.noise_sd * rng.standard_normal(charted.size)
+    if item.reading.signal == "spo2":
         value = np.minimum(value, 100.0)
-    value = np.round(np.maximum(value, 0.0), item.decimals)
+    value = round_to(np.maximum(value, 0.0), item.reading.decimals)
     error = (rng.random(charted.size) < ERROR_RATE) & (item.system == "metavision")
     value = _with_slips(rng, item, value, error)
     if item.single_precision:
         value = value.astype(np.float32).astype(np.float64)
     frame = pl.DataFrame(
-        {"round": charted, "ITEMID": np.full(charted.size, item.item_id, dtype=np.int64), "number": value, "error": error}
+        {
+            "round": charted,
+            "ITEMID": np.full(charted.size, item.item_id, dtype=np.int64),
+            "number": value,
+            "error": error,
+        }
     )
     return _with_text(rng, frame, item)
 
 
 def _with_slips(rng: np.random.Generator, item: ChartItem, value: FloatArray, error: BoolArray) -> FloatArray:
     """Zeros, impossible entries, and the wrong numbers of rows that were marked as errors."""
-    if item.texts:
+    if item.reading.texts:
         return value
     chance = rng.random(value.size)
-    wrong = np.round(value * rng.uniform(0.2, 2.5, value.size), item.decimals)
+    wrong = round_to(value * rng.uniform(0.2, 2.5, value.size), item.reading.decimals)
     value = np.where(error, wrong, value)
-    value = np.where(chance < item.zero_rate, 0.0, value)
-    if not item.slips:
+    value = np.where(chance < item.reading.zero_rate, 0.0, value)
+    if not item.reading.slips:
         return value
-    slip = np.asarray(item.slips)[rng.integers(0, len(item.slips), value.size)]
+    slip = np.asarray(item.reading.slips)[rng.integers(0, len(item.reading.slips), value.size)]
     return np.where(chance > 1.0 - SLIP_RATE, slip, value)
 
 
@@ -142,26 +150,32 @@ def _with_text(rng: np.random.Generator, frame: pl.DataFrame, item: ChartItem) -
     """Add VALUE, VALUENUM, VALUEUOM and the columns that depend on the charting system."""
     number = frame["number"].cast(pl.String).str.strip_suffix(".0")
     value = number
-    if item.texts:
-        code = np.clip(frame["number"].to_numpy().astype(np.int64), 1, len(item.texts)) - 1
-        value = pl.Series(item.texts).gather(code)
-        number = pl.repeat(None, frame.height, dtype=pl.String, eager=True) if item.text_only else number
+    if item.reading.texts:
+        code = np.clip(frame["number"].to_numpy().astype(np.int64), 1, len(item.reading.texts)) - 1
+        value = pl.Series(item.reading.texts).gather(code)
+        number = (
+            pl.repeat(None, frame.height, dtype=pl.String, eager=True) if item.reading.text_only else number
+        )
     carevue = item.system == "carevue"
     empty = pl.Series((rng.random(frame.height) < EMPTY_RATE) & carevue)
     stopped = pl.when("empty").then(pl.lit("D/C'd")).otherwise(pl.lit("NotStopd"))
     warning = pl.Series((rng.random(frame.height) < WARNING_RATE).astype(np.int64))
     none = pl.lit(None, dtype=pl.Int64)
-    return frame.select(
-        "round",
-        "ITEMID",
-        empty.alias("empty"),
-        pl.when(~empty).then(value).alias("VALUE"),
-        pl.when(~empty).then(number).alias("VALUENUM"),
-        pl.lit(item.uom, dtype=pl.String).alias("VALUEUOM"),
-        (none if carevue else pl.lit(warning)).alias("WARNING"),
-        (none if carevue else pl.col("error").cast(pl.Int64)).alias("ERROR"),
-        pl.lit(item.result_status, dtype=pl.String).alias("RESULTSTATUS"),
-    ).with_columns((stopped if carevue else pl.lit(None, dtype=pl.String)).alias("STOPPED")).drop("empty")
+    return (
+        frame.select(
+            "round",
+            "ITEMID",
+            empty.alias("empty"),
+            pl.when(~empty).then(value).alias("VALUE"),
+            pl.when(~empty).then(number).alias("VALUENUM"),
+            pl.lit(item.uom, dtype=pl.String).alias("VALUEUOM"),
+            (none if carevue else pl.lit(warning)).alias("WARNING"),
+            (none if carevue else pl.col("error").cast(pl.Int64)).alias("ERROR"),
+            pl.lit(item.result_status, dtype=pl.String).alias("RESULTSTATUS"),
+        )
+        .with_columns((stopped if carevue else pl.lit(None, dtype=pl.String)).alias("STOPPED"))
+        .drop("empty")
+    )
 
 
 def _with_context(

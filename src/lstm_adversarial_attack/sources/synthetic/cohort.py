@@ -1,7 +1,7 @@
 """Who lies on the synthetic wards: patients, their admissions and ICU stays, and how ill they are.
 
-A block of stays is a set of arrays of shape [stay], ordered by patient and then by time. Times are whole seconds since
-1970-01-01 (dates run in 2100-2200, as in the release).
+A block of stays is a set of arrays of shape [stay], ordered by patient and then by time. Times are whole
+seconds since 1970-01-01 (dates run in 2100-2200, as in the release).
 """
 
 from dataclasses import dataclass
@@ -26,6 +26,11 @@ NOT_DEAD_S = 2**62
 Organ = Literal["shock", "resp", "renal", "blood", "neuro"]
 ORGANS: tuple[Organ, ...] = get_args(Organ)
 
+SUBJECT_IDS = np.arange(2, 100_000)
+ADMISSION_IDS = np.arange(100_000, 200_000)
+STAY_IDS = np.arange(200_000, 300_000)
+MAX_STAYS = SUBJECT_IDS.size  # were each stay a patient of its own
+
 STAYS_PER_PATIENT = (0.835, 0.115, 0.035, 0.015)  # 1, 2, 3, 4 stays
 SAME_ADMISSION_SHARE = 0.35
 NEWBORN_SHARE, CHILD_SHARE, OVER_89_SHARE = 0.085, 0.006, 0.05
@@ -33,8 +38,8 @@ METAVISION_SHARE = 0.45
 NO_CHART_SHARE = 0.003
 NO_OUTTIME_SHARE = 0.003
 
-DEATH_INTERCEPT = -4.1
-DEATH_WEIGHTS = {"severity": 1.75, "decline": 1.45, "age": 0.45, "multi_organ": 0.5}
+DEATH_INTERCEPT = -4.65
+DEATH_WEIGHTS = {"severity": 2.5, "decline": 2.15, "age": 0.45, "multi_organ": 0.5}
 NEWBORN_DEATH_LOGIT = -5.0
 DIES_IN_ICU_SHARE = 0.75
 
@@ -51,15 +56,10 @@ class IdPool:
     def shuffled(cls, rng: np.random.Generator) -> "IdPool":
         """Every id of the release's ranges, in an order that says nothing about time."""
         return cls(
-            subjects=rng.permutation(np.arange(2, 100_000)),
-            admissions=rng.permutation(np.arange(100_000, 200_000)),
-            stays=rng.permutation(np.arange(200_000, 300_000)),
+            subjects=rng.permutation(SUBJECT_IDS),
+            admissions=rng.permutation(ADMISSION_IDS),
+            stays=rng.permutation(STAY_IDS),
         )
-
-    @property
-    def capacity(self) -> int:
-        """Stays that are sure to find ids, were each stay a patient of its own."""
-        return min(self.subjects.size, self.admissions.size, self.stays.size)
 
 
 @dataclass(frozen=True)
@@ -238,6 +238,12 @@ def _draw_los_s(rng: np.random.Generator, traits: Traits, dies: BoolArray) -> In
 def _minutes(minutes: FloatArray) -> IntArray:
     """Whole minutes, in seconds."""
     return minutes.astype(np.int64) * MINUTE_S
+
+
+def round_to(values: FloatArray, decimals: int) -> FloatArray:
+    """`values` at their recording precision."""
+    rounded: FloatArray = np.round(values, decimals)
+    return rounded
 
 
 def to_datetime(seconds: IntArray, known: BoolArray | None = None) -> pl.Series:

@@ -5,7 +5,7 @@ panel is a group of items that are written down together, so that a systolic pre
 one charttime. The names in `signal` are the keys of `physiology.Course.signals`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import polars as pl
@@ -39,33 +39,17 @@ MV_GCS_MOTOR = (
 RHYTHM = ("Normal Sinus", "Sinus Tachy", "Atrial Fib")
 MV_RHYTHM = ("SR (Sinus Rhythm)", "ST (Sinus Tachycardia)", "AF (Atrial Fibrillation)")
 
-HEART_RATE_SLIPS = (0.0, 880.0, 999.0)
-SYSBP_SLIPS = (11647.0, 1201.0, 999.0, 0.0)
-DIASBP_SLIPS = (635.0, 999.0, 0.0)
-RESP_RATE_SLIPS = (235.0, 1800.0, 99.0)
-SPO2_SLIPS = (103.0, 979.0, 110.0, 0.0)
-FAHRENHEIT_SLIPS = (986.0, 9.9, 37.1, 0.0)
-CELSIUS_SLIPS = (98.6, 371.0, 3.7)
-
 
 @dataclass(frozen=True)
-class ChartItem:
-    """One item of CHARTEVENTS.
+class Reading:
+    """How a signal reaches the chart.
 
-    `uom` is the text in VALUEUOM; `decimals` is the recording precision; `noise_sd` (per reading) and
-    `bias_sd` (per stay) are in the item's own unit; `slips` are impossible entries seen at a low rate. With
-    `texts` the signal is a 1-based code and VALUE is its text; VALUENUM is then the code, or NULL if
-    `text_only`. `single_precision` items carry the float32 digits CareVue left in the release (98.5999984741211).
+    `decimals` is the recording precision; `noise_sd` (per reading) and `bias_sd` (per stay and item) are in the
+    item's own unit; `zero_rate` is the share of zeros; `slips` are impossible entries seen at a low rate. With
+    `texts` the signal is a code from 1 and VALUE is its text; VALUENUM is then the code, or NULL if `text_only`.
     """
 
-    item_id: int
-    label: str
     signal: str
-    uom: str | None = None
-    category: str | None = None
-    abbreviation: str | None = None
-    unit_name: str | None = None
-    param_type: str | None = None
     decimals: int = 0
     noise_sd: float = 0.0
     bias_sd: float = 0.0
@@ -73,8 +57,55 @@ class ChartItem:
     slips: tuple[float, ...] = ()
     texts: tuple[str, ...] = ()
     text_only: bool = False
+
+
+SYSBP_SLIPS = (11647.0, 1201.0, 999.0, 0.0)
+DIASBP_SLIPS = (635.0, 999.0, 0.0)
+
+HEART_RATE = Reading("heart_rate", noise_sd=2.0, slips=(0.0, 880.0, 999.0))
+RESP_RATE = Reading("resp_rate", noise_sd=1.8, zero_rate=0.005, slips=(235.0, 1800.0, 99.0))
+RESP_RATE_TOTAL = Reading("resp_rate", noise_sd=1.5)
+SPO2 = Reading("spo2", noise_sd=0.8, slips=(103.0, 979.0, 110.0, 0.0))
+LINE_SYSBP = Reading("sysbp", noise_sd=3.0, zero_rate=0.003, slips=SYSBP_SLIPS)
+LINE_DIASBP = Reading("diasbp", noise_sd=2.0, zero_rate=0.003, slips=DIASBP_SLIPS)
+LINE_MEANBP = Reading("meanbp", noise_sd=2.0)
+SECOND_SYSBP = Reading("sysbp", noise_sd=3.0, bias_sd=6.0)
+SECOND_DIASBP = Reading("diasbp", noise_sd=2.0, bias_sd=4.0)
+CUFF_SYSBP = Reading("sysbp", noise_sd=5.0, bias_sd=5.0, slips=SYSBP_SLIPS)
+CUFF_DIASBP = Reading("diasbp", noise_sd=4.0, bias_sd=3.0, slips=DIASBP_SLIPS)
+CUFF_MEANBP = Reading("meanbp", noise_sd=4.0, bias_sd=3.0)
+MANUAL_SYSBP = Reading("sysbp", noise_sd=6.0, bias_sd=4.0)
+MANUAL_DIASBP = Reading("diasbp", noise_sd=5.0, bias_sd=3.0)
+FAHRENHEIT = Reading("temperature_f", decimals=1, noise_sd=0.3, slips=(986.0, 9.9, 37.1, 0.0))
+FAHRENHEIT_CALCULATED = Reading("temperature_f", decimals=2)
+CELSIUS = Reading("temperature", decimals=1, noise_sd=0.15, slips=(98.6, 371.0, 3.7))
+CELSIUS_CALCULATED = Reading("temperature", decimals=4)
+FINGERSTICK = Reading("glucose", noise_sd=9.0)
+HEMATOCRIT = Reading("hematocrit", decimals=1, noise_sd=0.5)
+WBC = Reading("wbc", decimals=1)
+POTASSIUM = Reading("potassium", decimals=1)
+CREATININE = Reading("creatinine", decimals=1)
+WEIGHT = Reading("weight_kg", decimals=1, noise_sd=0.7)
+
+
+@dataclass(frozen=True)
+class ChartItem:
+    """One item of CHARTEVENTS and its row in D_ITEMS.
+
+    `uom` is the text in VALUEUOM (`unit_name` that in D_ITEMS.UNITNAME). `single_precision` items carry the
+    float32 digits that CareVue left in the release (98.5999984741211).
+    """
+
+    item_id: int
+    label: str
+    reading: Reading
+    uom: str | None = None
+    category: str | None = None
     single_precision: bool = False
     result_status: str | None = None
+    abbreviation: str | None = None
+    unit_name: str | None = None
+    param_type: str | None = None
 
     @property
     def system(self) -> System:
@@ -86,8 +117,9 @@ class ChartItem:
 class ChartPanel:
     """Items charted together: in which stays (`route`), and in which share of the nursing rounds.
 
-    `every_hours` spaces the panel on the clock (1 = every round); `share` is the probability that a round which
-    is due is charted; `share_otherwise` the same in stays outside `route` (a cuff beside an arterial line).
+    `every_hours` spaces the panel on the clock (1 = every round); `share` is the probability that a round
+    which is due is charted; `share_otherwise` the same in stays outside `route` (a cuff beside an arterial
+    line).
     """
 
     route: Route
@@ -99,463 +131,231 @@ class ChartPanel:
 
 @dataclass(frozen=True)
 class LabItem:
-    """One item of LABEVENTS; `share` is the probability that a draw of its kind includes it.
+    """One item of LABEVENTS; `share` is the probability that a draw of its `kind` includes it.
 
-    `low` and `high` bound the values not flagged `abnormal`; `texts` are results without a number.
+    Values outside `normal` (lowest, highest) are flagged `abnormal`; `texts` are results without a number.
     """
 
     item_id: int
     label: str
     signal: str
-    kind: LabKind
     uom: str
     loinc_code: str
-    low: float
-    high: float
+    normal: tuple[float, float]
     decimals: int
     share: float
     noise_sd: float
+    texts: tuple[str, ...] = ("NotDone", "UNABLE TO REPORT")
     category: str = "Chemistry"
-    texts: tuple[str, ...] = field(default=("NotDone", "UNABLE TO REPORT"))
+    kind: LabKind = "chemistry"
 
 
-def _vital(item_id: int, label: str, signal: str, uom: str, abbreviation: str, **extra: object) -> ChartItem:
-    """A MetaVision routine vital sign, whose D_ITEMS unit is also its VALUEUOM."""
+def _cv_precise(item_id: int, label: str, reading: Reading, uom: str) -> ChartItem:
+    """A CareVue item with decimals, stored in single precision."""
+    return ChartItem(item_id, label, reading, uom, single_precision=True)
+
+
+def _cv_lab(
+    item_id: int, label: str, reading: Reading, category: str = "Chemistry", status: str = "Final"
+) -> ChartItem:
+    """A laboratory value copied to the CareVue chart, without a unit."""
+    return ChartItem(item_id, label, reading, None, category, result_status=status)
+
+
+def _mv_number(
+    item_id: int,
+    label: str,
+    reading: Reading,
+    uom: str,
+    abbreviation: str,
+    category: str = "Routine Vital Signs",
+) -> ChartItem:
+    """A MetaVision number whose unit in D_ITEMS is also its VALUEUOM."""
     return ChartItem(
         item_id,
         label,
-        signal,
+        reading,
         uom,
-        category="Routine Vital Signs",
+        category,
         abbreviation=abbreviation,
         unit_name=uom,
         param_type="Numeric",
-        **extra,  # type: ignore[arg-type]
     )
 
 
-CAREVUE_PANELS = (
-    ChartPanel(
-        "all",
-        1,
-        (
-            ChartItem(211, "Heart Rate", "heart_rate", "BPM", noise_sd=2.0, slips=HEART_RATE_SLIPS),
-            ChartItem(
-                618, "Respiratory Rate", "resp_rate", "BPM", noise_sd=1.8, zero_rate=0.006, slips=RESP_RATE_SLIPS
-            ),
-            ChartItem(646, "SpO2", "spo2", "%", noise_sd=0.8, slips=SPO2_SLIPS),
-            ChartItem(212, "Heart Rhythm", "rhythm", texts=RHYTHM, text_only=True),
-        ),
-        share=0.99,
-    ),
-    ChartPanel(
-        "arterial",
-        1,
-        (
-            ChartItem(
-                51, "Arterial BP [Systolic]", "sysbp", "mmHg", noise_sd=3.0, zero_rate=0.003, slips=SYSBP_SLIPS
-            ),
-            ChartItem(
-                8368, "Arterial BP [Diastolic]", "diasbp", "mmHg", noise_sd=2.0, zero_rate=0.003, slips=DIASBP_SLIPS
-            ),
-            ChartItem(52, "Arterial BP Mean", "meanbp", "mmHg", noise_sd=2.0),
-        ),
-    ),
-    ChartPanel(
-        "cuff",
-        1,
-        (
-            ChartItem(455, "NBP [Systolic]", "sysbp", "mmHg", noise_sd=5.0, bias_sd=5.0, slips=SYSBP_SLIPS),
-            ChartItem(8441, "NBP [Diastolic]", "diasbp", "mmHg", noise_sd=4.0, bias_sd=3.0, slips=DIASBP_SLIPS),
-            ChartItem(456, "NBP Mean", "meanbp", "mmHg", noise_sd=4.0, bias_sd=3.0),
-        ),
-        share=0.88,
-        share_otherwise=0.2,
-    ),
-    ChartPanel(
-        "manual_cuff",
-        6,
-        (
-            ChartItem(442, "Manual BP [Systolic]", "sysbp", "mmHg", noise_sd=6.0, bias_sd=4.0),
-            ChartItem(8440, "Manual BP [Diastolic]", "diasbp", "mmHg", noise_sd=5.0, bias_sd=3.0),
-        ),
-        share=0.7,
-    ),
-    ChartPanel(
-        "second_line",
-        1,
-        (
-            ChartItem(6701, "Arterial BP #2 [Systolic]", "sysbp", "mmHg", noise_sd=3.0, bias_sd=6.0),
-            ChartItem(8555, "Arterial BP #2 [Diastolic]", "diasbp", "mmHg", noise_sd=2.0, bias_sd=4.0),
-        ),
-        share=0.6,
-    ),
-    ChartPanel(
-        "fahrenheit",
-        4,
-        (
-            ChartItem(
-                678,
-                "Temperature F",
-                "temperature_f",
-                "Deg. F",
-                decimals=1,
-                noise_sd=0.3,
-                slips=FAHRENHEIT_SLIPS,
-                single_precision=True,
-            ),
-            ChartItem(677, "Temperature C (calc)", "temperature", "Deg. C", decimals=4, single_precision=True),
-        ),
-    ),
-    ChartPanel(
-        "celsius",
-        2,
-        (
-            ChartItem(
-                676,
-                "Temperature C",
-                "temperature",
-                "Deg. C",
-                decimals=1,
-                noise_sd=0.15,
-                slips=CELSIUS_SLIPS,
-                single_precision=True,
-            ),
-            ChartItem(679, "Temperature F (calc)", "temperature_f", "Deg. F", decimals=2, single_precision=True),
-        ),
-    ),
-    ChartPanel(
-        "all",
-        4,
-        (
-            ChartItem(184, "Eye Opening", "gcs_eye", texts=GCS_EYE),
-            ChartItem(723, "Verbal Response", "gcs_verbal", texts=GCS_VERBAL),
-            ChartItem(454, "Motor Response", "gcs_motor", texts=GCS_MOTOR),
-            ChartItem(198, "GCS Total", "gcs_total", "points"),
-        ),
-    ),
-    ChartPanel(
-        "ventilated",
-        4,
-        (
-            ChartItem(615, "Resp Rate (Total)", "resp_rate", "BPM", noise_sd=1.5),
-            ChartItem(190, "FiO2 Set", "fio2_fraction", "torr", decimals=2, single_precision=True),
-        ),
-        share=0.9,
-    ),
-    ChartPanel(
-        "all",
-        12,
-        (
-            ChartItem(
-                813,
-                "Hematocrit",
-                "hematocrit",
-                "%",
-                "Hematology",
-                decimals=1,
-                noise_sd=0.5,
-                single_precision=True,
-                result_status="Final",
-            ),
-            ChartItem(861, "WBC (4-11,000)", "wbc", category="Hematology", decimals=1, result_status="Final"),
-            ChartItem(
-                829, "Potassium (3.5-5.3)", "potassium", category="Chemistry", decimals=1, result_status="Final"
-            ),
-            ChartItem(
-                791, "Creatinine (0-1.3)", "creatinine", category="Chemistry", decimals=1, result_status="Final"
-            ),
-        ),
-        share=0.8,
-    ),
-    ChartPanel(
-        "diabetic",
-        6,
-        (
-            ChartItem(
-                807, "Fingerstick Glucose", "glucose", category="Chemistry", noise_sd=9.0, result_status="Manual"
-            ),
-        ),
-        share_otherwise=0.1,
-    ),
-    ChartPanel(
-        "all", 24, (ChartItem(763, "Daily Weight", "weight_kg", "kg", decimals=1, noise_sd=0.7),), share=0.6
-    ),
+def _mv_unitless(
+    item_id: int, label: str, reading: Reading, uom: str | None, abbreviation: str, category: str = "Labs"
+) -> ChartItem:
+    """A MetaVision number whose unit in D_ITEMS is the text `None`, whatever its VALUEUOM."""
+    return ChartItem(
+        item_id,
+        label,
+        reading,
+        uom,
+        category,
+        abbreviation=abbreviation,
+        unit_name="None",
+        param_type="Numeric",
+    )
+
+
+def _mv_text(item_id: int, label: str, reading: Reading, abbreviation: str, category: str) -> ChartItem:
+    """A MetaVision choice among texts."""
+    return ChartItem(item_id, label, reading, category=category, abbreviation=abbreviation, param_type="Text")
+
+
+_CV_MONITOR = (
+    ChartItem(211, "Heart Rate", HEART_RATE, "BPM"),
+    ChartItem(618, "Respiratory Rate", RESP_RATE, "BPM"),
+    ChartItem(646, "SpO2", SPO2, "%"),
+    ChartItem(212, "Heart Rhythm", Reading("rhythm", texts=RHYTHM, text_only=True)),
+)
+_CV_LINE = (
+    ChartItem(51, "Arterial BP [Systolic]", LINE_SYSBP, "mmHg"),
+    ChartItem(8368, "Arterial BP [Diastolic]", LINE_DIASBP, "mmHg"),
+    ChartItem(52, "Arterial BP Mean", LINE_MEANBP, "mmHg"),
+)
+_CV_CUFF = (
+    ChartItem(455, "NBP [Systolic]", CUFF_SYSBP, "mmHg"),
+    ChartItem(8441, "NBP [Diastolic]", CUFF_DIASBP, "mmHg"),
+    ChartItem(456, "NBP Mean", CUFF_MEANBP, "mmHg"),
+)
+_CV_MANUAL_CUFF = (
+    ChartItem(442, "Manual BP [Systolic]", MANUAL_SYSBP, "mmHg"),
+    ChartItem(8440, "Manual BP [Diastolic]", MANUAL_DIASBP, "mmHg"),
+)
+_CV_SECOND_LINE = (
+    ChartItem(6701, "Arterial BP #2 [Systolic]", SECOND_SYSBP, "mmHg"),
+    ChartItem(8555, "Arterial BP #2 [Diastolic]", SECOND_DIASBP, "mmHg"),
+)
+_CV_FAHRENHEIT = (
+    _cv_precise(678, "Temperature F", FAHRENHEIT, "Deg. F"),
+    _cv_precise(677, "Temperature C (calc)", CELSIUS_CALCULATED, "Deg. C"),
+)
+_CV_CELSIUS = (
+    _cv_precise(676, "Temperature C", CELSIUS, "Deg. C"),
+    _cv_precise(679, "Temperature F (calc)", FAHRENHEIT_CALCULATED, "Deg. F"),
+)
+_CV_COMA_SCALE = (
+    ChartItem(184, "Eye Opening", Reading("gcs_eye", texts=GCS_EYE)),
+    ChartItem(723, "Verbal Response", Reading("gcs_verbal", texts=GCS_VERBAL)),
+    ChartItem(454, "Motor Response", Reading("gcs_motor", texts=GCS_MOTOR)),
+    ChartItem(198, "GCS Total", Reading("gcs_total"), "points"),
+)
+_CV_VENTILATOR = (
+    ChartItem(615, "Resp Rate (Total)", RESP_RATE_TOTAL, "BPM"),
+    _cv_precise(190, "FiO2 Set", Reading("fio2_fraction", decimals=2), "torr"),
+)
+_CV_LABS = (
+    ChartItem(813, "Hematocrit", HEMATOCRIT, "%", "Hematology", True, "Final"),
+    _cv_lab(861, "WBC (4-11,000)", WBC, "Hematology"),
+    _cv_lab(829, "Potassium (3.5-5.3)", POTASSIUM),
+    _cv_lab(791, "Creatinine (0-1.3)", CREATININE),
 )
 
-METAVISION_PANELS = (
-    ChartPanel(
-        "all",
-        1,
-        (
-            _vital(220045, "Heart Rate", "heart_rate", "bpm", "HR", noise_sd=2.0, slips=HEART_RATE_SLIPS),
-            ChartItem(
-                220210,
-                "Respiratory Rate",
-                "resp_rate",
-                "insp/min",
-                "Respiratory",
-                "RR",
-                "insp/min",
-                "Numeric",
-                noise_sd=1.8,
-                slips=RESP_RATE_SLIPS,
-            ),
-            ChartItem(
-                220277,
-                "O2 saturation pulseoxymetry",
-                "spo2",
-                "%",
-                "Respiratory",
-                "SpO2",
-                "%",
-                "Numeric",
-                noise_sd=0.8,
-                slips=SPO2_SLIPS,
-            ),
-            ChartItem(
-                220048,
-                "Heart Rhythm",
-                "rhythm",
-                None,
-                "Routine Vital Signs",
-                "Heart Rhythm",
-                None,
-                "Text",
-                texts=MV_RHYTHM,
-                text_only=True,
-            ),
-        ),
-        share=0.99,
-    ),
-    ChartPanel(
-        "arterial",
-        1,
-        (
-            _vital(
-                220050,
-                "Arterial Blood Pressure systolic",
-                "sysbp",
-                "mmHg",
-                "ABPs",
-                noise_sd=3.0,
-                slips=SYSBP_SLIPS,
-            ),
-            _vital(
-                220051,
-                "Arterial Blood Pressure diastolic",
-                "diasbp",
-                "mmHg",
-                "ABPd",
-                noise_sd=2.0,
-                slips=DIASBP_SLIPS,
-            ),
-            _vital(220052, "Arterial Blood Pressure mean", "meanbp", "mmHg", "ABPm", noise_sd=2.0),
-        ),
-    ),
-    ChartPanel(
-        "cuff",
-        1,
-        (
-            _vital(
-                220179,
-                "Non Invasive Blood Pressure systolic",
-                "sysbp",
-                "mmHg",
-                "NBPs",
-                noise_sd=5.0,
-                bias_sd=5.0,
-                slips=SYSBP_SLIPS,
-            ),
-            _vital(
-                220180,
-                "Non Invasive Blood Pressure diastolic",
-                "diasbp",
-                "mmHg",
-                "NBPd",
-                noise_sd=4.0,
-                bias_sd=3.0,
-                slips=DIASBP_SLIPS,
-            ),
-            _vital(
-                220181,
-                "Non Invasive Blood Pressure mean",
-                "meanbp",
-                "mmHg",
-                "NBPm",
-                noise_sd=4.0,
-                bias_sd=3.0,
-            ),
-        ),
-        share=0.88,
-        share_otherwise=0.2,
-    ),
-    ChartPanel(
-        "fahrenheit",
-        4,
-        (
-            _vital(
-                223761,
-                "Temperature Fahrenheit",
-                "temperature_f",
-                "?F",
-                "Temperature F",
-                decimals=1,
-                noise_sd=0.3,
-                slips=FAHRENHEIT_SLIPS,
-            ),
-        ),
-    ),
-    ChartPanel(
-        "celsius",
-        2,
-        (
-            _vital(
-                223762,
-                "Temperature Celsius",
-                "temperature",
-                "?C",
-                "Temperature C",
-                decimals=1,
-                noise_sd=0.15,
-                slips=CELSIUS_SLIPS,
-            ),
-        ),
-    ),
-    ChartPanel(
-        "all",
-        4,
-        (
-            ChartItem(
-                220739,
-                "GCS - Eye Opening",
-                "gcs_eye",
-                None,
-                "Neurological",
-                "Eye Opening",
-                None,
-                "Text",
-                texts=MV_GCS_EYE,
-            ),
-            ChartItem(
-                223900,
-                "GCS - Verbal Response",
-                "gcs_verbal",
-                None,
-                "Neurological",
-                "Verbal Response",
-                None,
-                "Text",
-                texts=MV_GCS_VERBAL,
-            ),
-            ChartItem(
-                223901,
-                "GCS - Motor Response",
-                "gcs_motor",
-                None,
-                "Neurological",
-                "Motor Response",
-                None,
-                "Text",
-                texts=MV_GCS_MOTOR,
-            ),
-        ),
-    ),
-    ChartPanel(
-        "ventilated",
-        4,
-        (
-            ChartItem(
-                224690,
-                "Respiratory Rate (Total)",
-                "resp_rate",
-                "insp/min",
-                "Respiratory",
-                "Respiratory Rate (Total)",
-                "insp/min",
-                "Numeric",
-                noise_sd=1.5,
-            ),
-            ChartItem(
-                223835, "Inspired O2 Fraction", "fio2_percent", None, "Respiratory", "FiO2", "None", "Numeric"
-            ),
-        ),
-        share=0.9,
-    ),
-    ChartPanel(
-        "all",
-        12,
-        (
-            ChartItem(
-                220545,
-                "Hematocrit (serum)",
-                "hematocrit",
-                "%",
-                "Labs",
-                "Hematocrit (serum)",
-                "None",
-                "Numeric",
-                decimals=1,
-            ),
-            ChartItem(220546, "WBC", "wbc", "K/uL", "Labs", "WBC", "None", "Numeric", decimals=1),
-            ChartItem(
-                227442,
-                "Potassium (serum)",
-                "potassium",
-                "mEq/L",
-                "Labs",
-                "Potassium (serum)",
-                "None",
-                "Numeric with tag",
-                decimals=1,
-            ),
-            ChartItem(
-                220615, "Creatinine", "creatinine", "mg/dL", "Labs", "Creatinine", "None", "Numeric", decimals=1
-            ),
-        ),
-        share=0.8,
-    ),
+CAREVUE_PANELS = (
+    ChartPanel("all", 1, _CV_MONITOR, share=0.99),
+    ChartPanel("arterial", 1, _CV_LINE),
+    ChartPanel("cuff", 1, _CV_CUFF, share=0.88, share_otherwise=0.2),
+    ChartPanel("manual_cuff", 6, _CV_MANUAL_CUFF, share=0.7),
+    ChartPanel("second_line", 1, _CV_SECOND_LINE, share=0.6),
+    ChartPanel("fahrenheit", 4, _CV_FAHRENHEIT),
+    ChartPanel("celsius", 2, _CV_CELSIUS),
+    ChartPanel("all", 4, _CV_COMA_SCALE),
+    ChartPanel("ventilated", 4, _CV_VENTILATOR, share=0.9),
+    ChartPanel("all", 12, _CV_LABS, share=0.8),
     ChartPanel(
         "diabetic",
         6,
-        (
-            ChartItem(
-                225664,
-                "Glucose finger stick",
-                "glucose",
-                None,
-                "Labs",
-                "Glucose FS",
-                "None",
-                "Numeric",
-                noise_sd=9.0,
-            ),
-        ),
+        (_cv_lab(807, "Fingerstick Glucose", FINGERSTICK, status="Manual"),),
         share_otherwise=0.1,
     ),
-    ChartPanel(
-        "all",
-        24,
-        (
-            ChartItem(
-                224639,
-                "Daily Weight",
-                "weight_kg",
-                "kg",
-                "General",
-                "Daily Weight",
-                "kg",
-                "Numeric",
-                decimals=1,
-                noise_sd=0.7,
-            ),
-        ),
-        share=0.6,
+    ChartPanel("all", 24, (ChartItem(763, "Daily Weight", WEIGHT, "kg"),), share=0.6),
+)
+
+_MV_MONITOR = (
+    _mv_number(220045, "Heart Rate", HEART_RATE, "bpm", "HR"),
+    _mv_number(220210, "Respiratory Rate", RESP_RATE, "insp/min", "RR", "Respiratory"),
+    _mv_number(220277, "O2 saturation pulseoxymetry", SPO2, "%", "SpO2", "Respiratory"),
+    _mv_text(
+        220048,
+        "Heart Rhythm",
+        Reading("rhythm", texts=MV_RHYTHM, text_only=True),
+        "Heart Rhythm",
+        "Routine Vital Signs",
     ),
+)
+_MV_LINE = (
+    _mv_number(220050, "Arterial Blood Pressure systolic", LINE_SYSBP, "mmHg", "ABPs"),
+    _mv_number(220051, "Arterial Blood Pressure diastolic", LINE_DIASBP, "mmHg", "ABPd"),
+    _mv_number(220052, "Arterial Blood Pressure mean", LINE_MEANBP, "mmHg", "ABPm"),
+)
+_MV_CUFF = (
+    _mv_number(220179, "Non Invasive Blood Pressure systolic", CUFF_SYSBP, "mmHg", "NBPs"),
+    _mv_number(220180, "Non Invasive Blood Pressure diastolic", CUFF_DIASBP, "mmHg", "NBPd"),
+    _mv_number(220181, "Non Invasive Blood Pressure mean", CUFF_MEANBP, "mmHg", "NBPm"),
+)
+_MV_COMA_SCALE = (
+    _mv_text(
+        220739, "GCS - Eye Opening", Reading("gcs_eye", texts=MV_GCS_EYE), "Eye Opening", "Neurological"
+    ),
+    _mv_text(
+        223900,
+        "GCS - Verbal Response",
+        Reading("gcs_verbal", texts=MV_GCS_VERBAL),
+        "Verbal Response",
+        "Neurological",
+    ),
+    _mv_text(
+        223901,
+        "GCS - Motor Response",
+        Reading("gcs_motor", texts=MV_GCS_MOTOR),
+        "Motor Response",
+        "Neurological",
+    ),
+)
+_MV_VENTILATOR = (
+    _mv_number(
+        224690,
+        "Respiratory Rate (Total)",
+        RESP_RATE_TOTAL,
+        "insp/min",
+        "Respiratory Rate (Total)",
+        "Respiratory",
+    ),
+    _mv_unitless(223835, "Inspired O2 Fraction", Reading("fio2_percent"), None, "FiO2", "Respiratory"),
+)
+_MV_LABS = (
+    _mv_unitless(220545, "Hematocrit (serum)", HEMATOCRIT, "%", "Hematocrit (serum)"),
+    _mv_unitless(220546, "WBC", WBC, "K/uL", "WBC"),
+    _mv_unitless(227442, "Potassium (serum)", POTASSIUM, "mEq/L", "Potassium (serum)"),
+    _mv_unitless(220615, "Creatinine", CREATININE, "mg/dL", "Creatinine"),
+)
+_MV_FAHRENHEIT = (_mv_number(223761, "Temperature Fahrenheit", FAHRENHEIT, "?F", "Temperature F"),)
+_MV_CELSIUS = (_mv_number(223762, "Temperature Celsius", CELSIUS, "?C", "Temperature C"),)
+_MV_FINGERSTICK = (_mv_unitless(225664, "Glucose finger stick", FINGERSTICK, None, "Glucose FS"),)
+_MV_WEIGHT = (_mv_number(224639, "Daily Weight", WEIGHT, "kg", "Daily Weight", "General"),)
+
+METAVISION_PANELS = (
+    ChartPanel("all", 1, _MV_MONITOR, share=0.99),
+    ChartPanel("arterial", 1, _MV_LINE),
+    ChartPanel("cuff", 1, _MV_CUFF, share=0.88, share_otherwise=0.2),
+    ChartPanel("fahrenheit", 4, _MV_FAHRENHEIT),
+    ChartPanel("celsius", 2, _MV_CELSIUS),
+    ChartPanel("all", 4, _MV_COMA_SCALE),
+    ChartPanel("ventilated", 4, _MV_VENTILATOR, share=0.9),
+    ChartPanel("all", 12, _MV_LABS, share=0.8),
+    ChartPanel("diabetic", 6, _MV_FINGERSTICK, share_otherwise=0.1),
+    ChartPanel("all", 24, _MV_WEIGHT, share=0.6),
 )
 
 CHART_PANELS = CAREVUE_PANELS + METAVISION_PANELS
 CHART_ITEMS = tuple(item for panel in CHART_PANELS for item in panel.items)
+
+
+_NO_NUMBER = ("NotDone", "UNABLE TO REPORT")
+_HEMOLYZED = ("HEMOLYZED", "GREATER THAN 10", "NotDone")
+_HEMATOLOGY = "Hematology"
 
 
 def _gas(
@@ -564,124 +364,54 @@ def _gas(
     signal: str,
     uom: str,
     loinc_code: str,
-    low: float,
-    high: float,
+    normal: tuple[float, float],
     decimals: int,
     share: float,
     noise_sd: float,
-    texts: tuple[str, ...] = ("NotDone", "UNABLE TO REPORT"),
+    texts: tuple[str, ...] = _NO_NUMBER,
 ) -> LabItem:
     """An analyte of the blood-gas machine."""
     return LabItem(
         item_id,
         label,
         signal,
-        "blood_gas",
         uom,
         loinc_code,
-        low,
-        high,
+        normal,
         decimals,
         share,
         noise_sd,
-        "Blood Gas",
         texts,
+        "Blood Gas",
+        "blood_gas",
     )
 
 
-_HEMOLYZED = ("HEMOLYZED", "GREATER THAN 10", "NotDone")
-
 LAB_ITEMS = (
-    _gas(50822, "Potassium, Whole Blood", "potassium", "mEq/L", "6298-4", 3.5, 5.3, 1, 0.40, 0.2, _HEMOLYZED),
-    _gas(50808, "Free Calcium", "calcium", "mmol/L", "1994-3", 1.12, 1.32, 2, 0.45, 0.02),
-    _gas(50820, "pH", "ph", "units", "11558-4", 7.35, 7.45, 2, 1.0, 0.01),
-    _gas(50818, "pCO2", "pco2", "mm Hg", "11557-6", 35, 45, 0, 0.96, 1.5),
-    _gas(50813, "Lactate", "lactate", "mmol/L", "32693-4", 0.5, 2.0, 1, 0.55, 0.1, ("GREATER THAN 30", "NotDone")),
-    _gas(50824, "Sodium, Whole Blood", "sodium", "mEq/L", "2947-0", 133, 145, 0, 0.20, 1.2),
-    _gas(50809, "Glucose", "glucose", "mg/dL", "2339-0", 70, 105, 0, 0.30, 8.0),
-    _gas(50821, "pO2", "po2", "mm Hg", "11556-8", 85, 105, 0, 0.96, 8.0),
-    LabItem(
-        50862,
-        "Albumin",
-        "albumin",
-        "chemistry",
-        "g/dL",
-        "1751-7",
-        3.5,
-        5.2,
-        1,
-        0.12,
-        0.1,
-        texts=("LESS THAN 1.0", "NotDone"),
+    _gas(
+        50822, "Potassium, Whole Blood", "potassium", "mEq/L", "6298-4", (3.5, 5.3), 1, 0.4, 0.2, _HEMOLYZED
     ),
-    LabItem(51006, "Urea Nitrogen", "bun", "chemistry", "mg/dL", "3094-0", 6, 20, 0, 0.97, 0.8),
+    _gas(50808, "Free Calcium", "calcium", "mmol/L", "1994-3", (1.12, 1.32), 2, 0.45, 0.02),
+    _gas(50820, "pH", "ph", "units", "11558-4", (7.35, 7.45), 2, 1.0, 0.01),
+    _gas(50818, "pCO2", "pco2", "mm Hg", "11557-6", (35, 45), 0, 0.96, 1.5),
+    _gas(50813, "Lactate", "lactate", "mmol/L", "32693-4", (0.5, 2.0), 1, 0.55, 0.1, ("GREATER THAN 30",)),
+    _gas(50824, "Sodium, Whole Blood", "sodium", "mEq/L", "2947-0", (133, 145), 0, 0.2, 1.2),
+    _gas(50809, "Glucose", "glucose", "mg/dL", "2339-0", (70, 105), 0, 0.3, 8.0),
+    _gas(50821, "pO2", "po2", "mm Hg", "11556-8", (85, 105), 0, 0.96, 8.0),
+    LabItem(50862, "Albumin", "albumin", "g/dL", "1751-7", (3.5, 5.2), 1, 0.12, 0.1, ("LESS THAN 1.0",)),
+    LabItem(51006, "Urea Nitrogen", "bun", "mg/dL", "3094-0", (6, 20), 0, 0.97, 0.8),
+    LabItem(50912, "Creatinine", "creatinine", "mg/dL", "2160-0", (0.4, 1.2), 1, 0.97, 0.05),
+    LabItem(50983, "Sodium", "sodium", "mEq/L", "2951-2", (133, 145), 0, 0.97, 0.8),
+    LabItem(50882, "Bicarbonate", "bicarbonate", "mEq/L", "1963-8", (22, 32), 0, 0.97, 0.8),
     LabItem(
-        50912,
-        "Creatinine",
-        "creatinine",
-        "chemistry",
-        "mg/dL",
-        "2160-0",
-        0.4,
-        1.2,
-        1,
-        0.97,
-        0.05,
-        texts=("LESS THAN 0.4", "NotDone"),
+        51265, "Platelet Count", "platelet", "K/uL", "777-3", (150, 440), 0, 0.92, 8.0, ("<5",), _HEMATOLOGY
     ),
-    LabItem(50983, "Sodium", "sodium", "chemistry", "mEq/L", "2951-2", 133, 145, 0, 0.97, 0.8),
-    LabItem(50882, "Bicarbonate", "bicarbonate", "chemistry", "mEq/L", "1963-8", 22, 32, 0, 0.97, 0.8),
-    LabItem(
-        51265,
-        "Platelet Count",
-        "platelet",
-        "chemistry",
-        "K/uL",
-        "777-3",
-        150,
-        440,
-        0,
-        0.92,
-        8.0,
-        "Hematology",
-        ("<5", "UNABLE TO REPORT"),
-    ),
-    LabItem(
-        50931,
-        "Glucose",
-        "glucose",
-        "chemistry",
-        "mg/dL",
-        "2345-7",
-        70,
-        105,
-        0,
-        0.97,
-        6.0,
-        texts=("GREATER THAN 500", "NotDone"),
-    ),
-    LabItem(50960, "Magnesium", "magnesium", "chemistry", "mg/dL", "2601-3", 1.6, 2.6, 1, 0.85, 0.08),
-    LabItem(
-        50971,
-        "Potassium",
-        "potassium",
-        "chemistry",
-        "mEq/L",
-        "2823-3",
-        3.3,
-        5.1,
-        1,
-        0.97,
-        0.12,
-        texts=_HEMOLYZED,
-    ),
-    LabItem(50893, "Calcium, Total", "total_calcium", "chemistry", "mg/dL", "2000-8", 8.4, 10.3, 1, 0.75, 0.15),
-    LabItem(
-        51221, "Hematocrit", "hematocrit", "chemistry", "%", "4544-3", 36, 48, 1, 0.95, 0.5, "Hematology"
-    ),
-    LabItem(
-        51301, "White Blood Cells", "wbc", "chemistry", "K/uL", "804-5", 4, 11, 1, 0.92, 0.3, "Hematology"
-    ),
+    LabItem(50931, "Glucose", "glucose", "mg/dL", "2345-7", (70, 105), 0, 0.97, 6.0, ("GREATER THAN 500",)),
+    LabItem(50960, "Magnesium", "magnesium", "mg/dL", "2601-3", (1.6, 2.6), 1, 0.85, 0.08),
+    LabItem(50971, "Potassium", "potassium", "mEq/L", "2823-3", (3.3, 5.1), 1, 0.97, 0.12, _HEMOLYZED),
+    LabItem(50893, "Calcium, Total", "total_calcium", "mg/dL", "2000-8", (8.4, 10.3), 1, 0.75, 0.15),
+    LabItem(51221, "Hematocrit", "hematocrit", "%", "4544-3", (36, 48), 1, 0.95, 0.5, category=_HEMATOLOGY),
+    LabItem(51301, "White Blood Cells", "wbc", "K/uL", "804-5", (4, 11), 1, 0.92, 0.3, category=_HEMATOLOGY),
 )
 
 

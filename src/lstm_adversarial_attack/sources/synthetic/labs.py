@@ -5,7 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from .cohort import DAY_S, HOUR_S, MINUTE_S, NOT_DEAD_S, Block, BoolArray, IntArray, to_datetime
+from .cohort import (
+    DAY_S,
+    HOUR_S,
+    MINUTE_S,
+    NOT_DEAD_S,
+    Block,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    round_to,
+    to_datetime,
+)
 from .items import LAB_ITEMS, LabItem, LabKind
 from .physiology import Course
 
@@ -52,9 +63,7 @@ def _gas_draws(rng: np.random.Generator, block: Block, course: Course) -> _Draws
     return _draws_at(rng, block, course, chance * sampled[course.stay])
 
 
-def _draws_at(
-    rng: np.random.Generator, block: Block, course: Course, chance: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-) -> _Draws:
+def _draws_at(rng: np.random.Generator, block: Block, course: Course, chance: FloatArray) -> _Draws:
     """At most one draw in each charted hour, with probability `chance` ([stay-hour])."""
     row = np.flatnonzero(rng.random(chance.size) < chance)
     stay = course.stay[row]
@@ -109,11 +118,12 @@ def _report(rng: np.random.Generator, item: LabItem, draws: _Draws, course: Cour
     """Results of one item: number at its precision, flag, and now and then a text instead of a number."""
     drawn = np.flatnonzero(rng.random(draws.row.size) < item.share)
     value = course.signals[item.signal][draws.row[drawn]] + item.noise_sd * rng.standard_normal(drawn.size)
-    value = np.round(np.maximum(value, 10.0**-item.decimals), item.decimals)
+    value = round_to(np.maximum(value, 10.0**-item.decimals), item.decimals)
     as_text: BoolArray = rng.random(drawn.size) < TEXT_RATE
     text = pl.Series(item.texts).gather(rng.integers(0, len(item.texts), drawn.size))
     number = pl.Series(value).cast(pl.String).str.strip_suffix(".0")
-    abnormal = pl.Series((value < item.low) | (value > item.high))
+    lowest, highest = item.normal
+    abnormal = pl.Series((value < lowest) | (value > highest))
     is_text = pl.Series(as_text)
     return pl.select(
         pl.Series("stay", draws.stay[drawn]),

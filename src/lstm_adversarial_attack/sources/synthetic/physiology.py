@@ -1,8 +1,9 @@
 """The bodies behind the charts: one row per stay and hour, one array per physiological signal.
 
-A common severity with a course in time moves five organ systems, each with a share of its own; the organs move the
-signals. Every signal also has the patient's own baseline and autocorrelated noise, so that no single reading tells
-the outcome. Units are those of the feature table (mmHg, bpm, deg C, mEq/L, mg/dL, ...).
+A common severity with a course in time moves five organ systems, each with a share of its own; the organs
+move the signals. Every signal also has the patient's own baseline and autocorrelated noise, so that no
+single reading tells the outcome. Units are those of the feature table (mmHg, bpm, deg C, mEq/L, mg/dL,
+...).
 
 Only elementwise arithmetic is used (no BLAS), so that the numbers do not depend on threads or machine.
 """
@@ -14,8 +15,8 @@ import numpy as np
 from .cohort import HOUR_S, NOT_DEAD_S, Block, BoolArray, FloatArray, IntArray, Organ
 
 MAX_CHARTED_HOURS = 240
-SEVERITY_SD_SHARE = 0.75  # weight of the common severity in each organ system
-ORGAN_SD_SHARE = 0.75  # weight of the organ's own share
+SEVERITY_SD_SHARE = 0.85  # weight of the common severity in each organ system
+ORGAN_SD_SHARE = 0.6  # weight of the organ's own share
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class _Noise:
     def drift(self, sd: float, tau_hours: float) -> FloatArray:
         """A stationary Ornstein-Uhlenbeck process with standard deviation `sd`, sampled hourly.
 
-        y[t] = phi * y[t-1] + e[t] with phi = exp(-1 / tau), summed by doubling: after step k each row holds the terms
-        of the last 2^k hours.
+        y[t] = phi * y[t-1] + e[t] with phi = exp(-1 / tau), summed by doubling: after step k each row holds
+        the terms of the last 2^k hours.
         """
         phi = float(np.exp(-1.0 / tau_hours))
         values = self._rng.standard_normal(self._stay.size)
@@ -88,7 +89,7 @@ def simulate(rng: np.random.Generator, block: Block) -> Course:
 
 
 def _severity(noise: _Noise, block: Block, stay: IntArray, hour: IntArray) -> FloatArray:
-    """Common severity: where it starts, where the decline takes it, ups and downs, and the last hours of a life."""
+    """Common severity: its start, where the decline takes it, ups and downs, and the last hours of a life."""
     traits, times = block.traits, block.times
     turned = 1.0 - np.exp(-hour / 30.0)
     course = traits.severity[stay] + (0.95 * traits.decline[stay] - 0.25) * turned
@@ -157,7 +158,9 @@ def _chemistry(
     potassium = 4.05 + 0.14 * renal + 0.25 * failing + noise.baseline(0.3) + noise.drift(0.3, 12.0)
     bicarbonate = 24.8 - 1.1 * shock - 0.7 * renal - 1.0 * failing + 2.5 * traits.lung_disease[stay]
     bicarbonate += noise.baseline(2.6) + noise.drift(1.2, 15.0)
-    glucose = 4.82 + 0.25 * traits.diabetes[stay] + 0.04 * shock + noise.baseline(0.14) + noise.drift(0.2, 8.0)
+    glucose = (
+        4.82 + 0.25 * traits.diabetes[stay] + 0.04 * shock + noise.baseline(0.14) + noise.drift(0.2, 8.0)
+    )
     calcium = 1.13 - 0.018 * shock + noise.baseline(0.05) + noise.drift(0.03, 12.0)
     albumin = 3.2 - 0.14 * blood - 0.08 * shock + noise.baseline(0.45) + noise.drift(0.1, 60.0)
     return {
@@ -166,13 +169,17 @@ def _chemistry(
         "potassium": np.clip(potassium, 1.8, 8.8),
         "sodium": np.clip(138.5 + noise.baseline(3.6) + noise.drift(1.6, 30.0), 112.0, 172.0),
         "bicarbonate": np.clip(bicarbonate, 4.0, 48.0),
-        "platelet": np.clip(np.exp(5.3 - 0.15 * blood + noise.baseline(0.42) + noise.drift(0.1, 40.0)), 6.0, 1_400.0),
+        "platelet": np.clip(
+            np.exp(5.3 - 0.15 * blood + noise.baseline(0.42) + noise.drift(0.1, 40.0)), 6.0, 1_400.0
+        ),
         "glucose": np.clip(np.exp(glucose), 22.0, 900.0),
         "magnesium": np.clip(2.0 + 0.06 * renal + noise.baseline(0.18) + noise.drift(0.18, 15.0), 0.7, 6.0),
         "calcium": np.clip(calcium, 0.6, 1.9),
         "total_calcium": np.clip(7.4 * calcium + 0.02 * noise.baseline(10.0), 4.5, 15.0),
         "albumin": np.clip(albumin, 0.9, 5.6),
-        "wbc": np.clip(np.exp(2.35 + 0.08 * shock + noise.baseline(0.4) + noise.drift(0.15, 24.0)), 0.2, 90.0),
+        "wbc": np.clip(
+            np.exp(2.35 + 0.08 * shock + noise.baseline(0.4) + noise.drift(0.15, 24.0)), 0.2, 90.0
+        ),
         "hematocrit": np.clip(30.5 - 0.7 * blood + noise.baseline(4.0) + noise.drift(1.2, 24.0), 14.0, 58.0),
     }
 
@@ -180,7 +187,7 @@ def _chemistry(
 def _blood_gases(
     noise: _Noise, block: Block, stay: IntArray, organs: dict[Organ, FloatArray], bicarbonate: FloatArray
 ) -> dict[str, FloatArray]:
-    """Gases; pH follows from bicarbonate and pCO2 (Henderson-Hasselbalch: 6.1 + log10(HCO3 / (0.0307 pCO2)))."""
+    """Gases; pH from bicarbonate and pCO2 (Henderson-Hasselbalch: 6.1 + log10(HCO3 / (0.0307 pCO2)))."""
     shock, resp = organs["shock"], organs["resp"]
     pco2 = 40.0 + 7.0 * block.traits.lung_disease[stay] + 2.6 * resp + 0.7 * (bicarbonate - 24.8)
     pco2 = np.clip(pco2 + noise.baseline(4.5) + noise.drift(3.5, 6.0), 14.0, 135.0)
@@ -194,7 +201,11 @@ def _blood_gases(
 
 
 def _bedside(
-    noise: _Noise, block: Block, stay: IntArray, organs: dict[Organ, FloatArray], signals: dict[str, FloatArray]
+    noise: _Noise,
+    block: Block,
+    stay: IntArray,
+    organs: dict[Organ, FloatArray],
+    signals: dict[str, FloatArray],
 ) -> dict[str, FloatArray]:
     """Signals that are not features: consciousness (codes from 1), rhythm (code from 1), oxygen, weight."""
     awake = 1.4 - 0.8 * organs["neuro"] + noise.baseline(0.5)

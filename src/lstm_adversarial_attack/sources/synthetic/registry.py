@@ -7,14 +7,13 @@ import polars as pl
 
 from .cohort import (
     DAY_S,
-    HOUR_S,
     MINUTE_S,
     NO_OUTTIME_SHARE,
-    NOT_DEAD_S,
     SHIFTED_AGE_YEARS,
     YEAR_S,
     Block,
     BoolArray,
+    IntArray,
     to_datetime,
 )
 
@@ -92,9 +91,7 @@ def admissions(rng: np.random.Generator, block: Block) -> pl.DataFrame:
             "DEATHTIME": to_datetime(np.where(dies, times.death[last], 0), dies),
             "ADMISSION_TYPE": pl.Series(("EMERGENCY", "ELECTIVE", "URGENT", "NEWBORN")).gather(kind),
             "ADMISSION_LOCATION": pl.Series(places).gather(location),
-            "DISCHARGE_LOCATION": pl.select(
-                pl.when(pl.lit(pl.Series(dies))).then(pl.lit("DEAD/EXPIRED")).otherwise(pl.lit(discharged_to))
-            ).to_series(),
+            "DISCHARGE_LOCATION": _where(~dies, discharged_to, "DEAD/EXPIRED"),
             "INSURANCE": _pick(rng, ("Medicare", "Private", "Medicaid", "Government", "Self Pay"), size),
             "LANGUAGE": _pick(rng, ("ENGL", "SPAN", "RUSS", None), size, (0.5, 0.03, 0.02, 0.45)),
             "RELIGION": _pick(rng, RELIGIONS, size),
@@ -127,7 +124,7 @@ def icu_stays(rng: np.random.Generator, block: Block) -> pl.DataFrame:
             "SUBJECT_ID": block.subject_id,
             "HADM_ID": block.hadm_id,
             "ICUSTAY_ID": block.icustay_id,
-            "DBSOURCE": _where(block.metavision, pl.Series(["metavision"]).new_from_index(0, size), "carevue"),
+            "DBSOURCE": pl.Series(("carevue", "metavision")).gather(block.metavision.astype(np.int64)),
             "FIRST_CAREUNIT": _where(~newborn, pl.Series(CARE_UNITS).gather(unit_in), NEWBORN_UNIT),
             "LAST_CAREUNIT": _where(~newborn, pl.Series(CARE_UNITS).gather(unit_out), NEWBORN_UNIT),
             "FIRST_WARDID": np.where(newborn, NEWBORN_WARD_ID, wards[unit_in, ward_turn]),
@@ -139,11 +136,9 @@ def icu_stays(rng: np.random.Generator, block: Block) -> pl.DataFrame:
     )
 
 
-def _first_of(group: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> np.ndarray[
-    tuple[int, ...], np.dtype[np.int64]
-]:
+def _first_of(group: IntArray) -> IntArray:
     """Position of the first stay of each group; groups are numbered from 0 in order."""
-    return np.flatnonzero(np.append(True, np.diff(group) > 0)).astype(np.int64)
+    return np.flatnonzero(np.append(True, np.diff(group) > 0))
 
 
 def _pick(
@@ -155,7 +150,8 @@ def _pick(
 
 def _where(condition: BoolArray, yes: pl.Series, no: str) -> pl.Series:
     """`yes` where the condition holds, the constant `no` elsewhere."""
-    return pl.select(pl.when(pl.lit(pl.Series(condition))).then(pl.lit(yes)).otherwise(pl.lit(no))).to_series()
+    chosen = pl.when(pl.lit(pl.Series(condition))).then(pl.lit(yes)).otherwise(pl.lit(no))
+    return pl.select(chosen).to_series()
 
 
 def _null_where(condition: BoolArray, values: pl.Series) -> pl.Series:

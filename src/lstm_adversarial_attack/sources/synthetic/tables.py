@@ -123,10 +123,12 @@ class ReleaseWriter:
     """
 
     def __init__(self, out: Path) -> None:
+        """Create the seven files in the existing folder `out`."""
         self._stack = ExitStack()
         with ExitStack() as opening:
             self._streams = {
-                name: _TableStream(out / f"{name}.csv.gz", columns, opening) for name, columns in COLUMNS.items()
+                name: _TableStream(out / f"{name}.csv.gz", columns, opening)
+                for name, columns in COLUMNS.items()
             }
             self._stack = opening.pop_all()
 
@@ -139,9 +141,11 @@ class ReleaseWriter:
         return self._streams[table].rows
 
     def __enter__(self) -> Self:
+        """Return the writer."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Finish and close the files."""
         self._stack.__exit__(kind, error, trace)

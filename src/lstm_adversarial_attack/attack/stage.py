@@ -1,0 +1,186 @@
+"""The artifact layer of ``attack``: a ``dataset`` and a ``model`` (and ``attack-settings``) in, ``examples`` out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import polars as pl
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lstm_adversarial_attack.artifacts.contents import Search
+from lstm_adversarial_attack.attack.result import AttackResult, Found, Kind
+from lstm_adversarial_attack.attack.target import Target, load_target
+from lstm_adversarial_attack.devices import describe, prepare
+from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.frames import EXAMPLES, PERTURBATIONS, with_features
+from lstm_adversarial_attack.settings import AttackSettings, checked
+from lstm_adversarial_attack.stage import Context, Stage
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+def run(context: Context) -> None:
+    """Attack the correctly classified samples of a split, chunk by chunk."""
+    settings = _with_attack_settings(context)
+    device = prepare(context.execution)
+    target = load_target(context.inputs["dataset"], context.inputs["model"], device)
+    chosen = target.correct(settings.split, settings.max_samples)
+    if len(chosen) == 0:
+        raise UserError(
+            f"the model classifies no sample of the {settings.split} split correctly, so there is nothing to "
+            "attack; train a better model or choose another --split"
+        )
+    progress, draft = context.progress, context.draft
+    chunks = chosen.split(settings.chunk_size)
+    progress.start("samples", len(chosen))
+    results, turned = [], 0
+    for number, chunk in enumerate(chunks):
+        results.append(_chunk(draft.work / f"chunk-{number:06}.safetensors", target, chunk, settings))
+        turned += int(results[-1].success.sum())
+        progress.advance(len(chunk), f"{turned} turned")
+    result = _joined(results)
+    examples = _examples(target, chosen, result)
+    draft.write_frame("examples.parquet", examples, EXAMPLES)
+    schema = with_features(PERTURBATIONS, target.dataset.features.names)
+    draft.write_frame("perturbations.parquet", _perturbations(target, chosen, result), schema)
+    draft.environment["device"] = describe(device)
+    progress.say(_summary(examples))
+
+
+def _with_attack_settings(context: Context) -> AttackSettings:
+    """Return the settings, those that a search has found taking the place of those given."""
+    settings: AttackSettings = context.settings
+    if "attack-settings" not in context.inputs:
+        return settings
+    best = context.inputs["attack-settings"].json("search.json", Search).best
+    return checked(replace(settings, **best))
+
+
+def _chunk(path: Path, target: Target, chunk: Tensor, settings: AttackSettings) -> AttackResult:
+    """Attack the samples ``chunk``, or read what an earlier run of the same work found for them."""
+    if path.is_file():
+        return _load(path, target.device)
+    result = target.attack(chunk, settings)
+    _save(result, path)
+    return result
+
+
+def _save(result: AttackResult, path: Path) -> None:
+    tensors = {"gradients": result.gradients, "forwards": result.forwards}
+    for kind in KINDS:
+        found = result.found(kind)
+        cells = found.delta.nonzero()
+        tensors |= {
+            f"{kind}.cells": cells,
+            f"{kind}.deltas": found.delta[tuple(cells.T)],
+            f"{kind}.shape": torch.tensor(found.delta.shape),
+            f"{kind}.iteration": found.iteration,
+        }
+    partial = path.with_suffix(".partial")
+    save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial)
+    partial.replace(path)
+
+
+def _load(path: Path, device: torch.device) -> AttackResult:
+    tensors = load_file(path, device=str(device))
+    found = {}
+    for kind in KINDS:
+        delta = torch.zeros(tuple(tensors[f"{kind}.shape"].tolist()), device=device)
+        delta[tuple(tensors[f"{kind}.cells"].T)] = tensors[f"{kind}.deltas"]
+        found[kind] = Found(delta, tensors[f"{kind}.iteration"])
+    return AttackResult(**found, gradients=tensors["gradients"], forwards=tensors["forwards"])
+
+
+def _joined(results: list[AttackResult]) -> AttackResult:
+    def found(kind: Kind) -> Found:
+        parts = [result.found(kind) for result in results]
+        return Found(torch.cat([p.delta for p in parts]), torch.cat([p.iteration for p in parts]))
+
+    return AttackResult(
+        found("first"),
+        found("sparsest"),
+        found("smallest"),
+        torch.cat([r.gradients for r in results]),
+        torch.cat([r.forwards for r in results]),
+    )
+
+
+def _examples(target: Target, chosen: Tensor, result: AttackResult) -> pl.DataFrame:
+    """Return one row for each sample and kind (`frames.EXAMPLES`)."""
+    samples = chosen.cpu().numpy().astype(np.int32)
+    about = target.dataset.samples[samples.tolist()]
+    clean = target.death_probability(chosen)
+    frames = []
+    for kind in KINDS:
+        found = result.found(kind)
+        success = found.success.cpu().numpy()
+        columns = {
+            "sample": samples,
+            "subject_id": about["subject_id"],
+            "label": about["label"],
+            "kind": [kind] * len(samples),
+            "success": success,
+            "iteration": _where(success, found.iteration),
+            "l0": _where(success, found.l0),
+            "l1": _where(success, found.l1),
+            "linf": _where(success, found.linf),
+            "clean_probability": clean.cpu().numpy(),
+            "probability": _where(success, target.death_probability(chosen, found.delta)),
+            "gradients": result.gradients.cpu().numpy(),
+            "forwards": result.forwards.cpu().numpy(),
+        }
+        frames.append(pl.DataFrame(columns).cast(dict(EXAMPLES)))
+    return pl.concat(frames).sort("sample", "kind")
+
+
+def _where(success: np.ndarray[tuple[int], np.dtype[np.bool_]], values: Tensor) -> pl.Series:
+    """Return ``values`` as a column that is null where the attack failed."""
+    column = pl.Series(values.cpu().numpy())
+    return column.to_frame("value").select(pl.when(pl.Series(success)).then("value"))["value"]
+
+
+def _perturbations(target: Target, chosen: Tensor, result: AttackResult) -> pl.DataFrame:
+    """Return one row for each changed cell of each example (`frames.PERTURBATIONS`)."""
+    dataset = target.dataset
+    mean, std = (np.array(x) for x in (dataset.scaling.mean, dataset.scaling.std))
+    frames = []
+    for kind in KINDS:
+        found = result.found(kind)
+        cells = found.delta.nonzero()
+        row, hour, feature = (column.cpu().numpy() for column in cells.T)
+        delta = found.delta[tuple(cells.T)].cpu().numpy()
+        sample = chosen[cells[:, 0]]
+        original = dataset.tensors.values[sample, cells[:, 1], cells[:, 2]].cpu().numpy()
+        columns = {
+            "sample": chosen.cpu().numpy()[row],
+            "kind": np.full(len(row), kind),
+            "hour": hour,
+            "feature": np.array(dataset.features.names)[feature],
+            "observed": dataset.tensors.observed[sample, cells[:, 1], cells[:, 2]].cpu().numpy(),
+            "delta": delta,
+            "original_clinical": original * std[feature] + mean[feature],
+            "delta_clinical": delta * std[feature],
+        }
+        frames.append(pl.DataFrame(columns).cast(dict(with_features(PERTURBATIONS, dataset.features.names))))
+    return pl.concat(frames).sort("sample", "kind", "hour", "feature")
+
+
+def _summary(examples: pl.DataFrame) -> str:
+    sparsest = examples.filter(pl.col("kind") == "sparsest")
+    parts = []
+    for label, name in ((0, "0 -> 1"), (1, "1 -> 0")):
+        part = sparsest.filter(pl.col("label") == label)
+        cells = part["l0"].median()
+        shown = "" if cells is None else f" (median {cells:g} changed cells)"
+        parts.append(f"{name}: {part['success'].sum()} of {len(part)} turned{shown}")
+    return "; ".join(parts)
+
+
+STAGE = Stage(
+    name="attack", makes="examples", takes=("dataset", "model"), may_take=("attack-settings",), run=run
+)

@@ -1,0 +1,95 @@
+"""What is attacked: a trained model, the samples it gets right, and the bounds of their cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lstm_adversarial_attack.artifacts import Artifact
+from lstm_adversarial_attack.attack.engine import attack
+from lstm_adversarial_attack.attack.result import AttackResult
+from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
+from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.models import Decision, load_model
+from lstm_adversarial_attack.settings import AttackSettings
+
+_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model with its threshold, a dataset, and the physiological bounds of each feature.
+
+    Attributes:
+        lower: [feature], standardised units.
+        upper: [feature], standardised units.
+    """
+
+    decision: Decision
+    dataset: LoadedDataset
+    lower: Tensor
+    upper: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors live."""
+        return self.lower.device
+
+    def correct(self, split: str, most: int = 0) -> Tensor:
+        """Return the indices of the correctly classified samples of ``split``, the first ``most`` (0: all)."""
+        index = self.dataset.of_split(split)
+        right = index[self._logits(index).argmax(dim=1) == self.dataset.tensors.labels[index]]
+        return right[:most] if most else right
+
+    def attack(self, index: Tensor, settings: AttackSettings) -> AttackResult:
+        """Attack the samples at ``index``."""
+        batch = self.dataset.tensors[index]
+        return attack(
+            self.decision,
+            batch.values,
+            batch.labels,
+            context=(batch.observed,),
+            lower=self.lower,
+            upper=self.upper,
+            steps=settings.steps,
+            lr=settings.lr,
+            sparsity=settings.sparsity,
+            kappa=settings.kappa,
+        )
+
+    def death_probability(self, index: Tensor, delta: Tensor | None = None) -> Tensor:
+        """Return the probability of death [n], float64, of the samples at ``index``, perturbed by ``delta``."""
+        logits = self._logits(index, delta).double()
+        return (logits[:, 1] - logits[:, 0] + self.decision.shift).sigmoid()
+
+    @torch.no_grad()
+    def _logits(self, index: Tensor, delta: Tensor | None = None) -> Tensor:
+        parts = []
+        for start in range(0, len(index), _BATCH):
+            batch = self.dataset.tensors[index[start : start + _BATCH]]
+            values = batch.values if delta is None else batch.values + delta[start : start + _BATCH]
+            parts.append(self.decision(values, batch.observed))
+        return torch.cat(parts) if parts else self.lower.new_zeros(0, 2)
+
+
+def load_target(dataset_artifact: Artifact, model_artifact: Artifact, device: torch.device) -> Target:
+    """Load dataset and model and see that they belong together.
+
+    Raises:
+        UserError: the model was trained on another dataset.
+    """
+    trained_on = model_artifact.manifest.inputs.get("dataset")
+    if trained_on != dataset_artifact.digest:
+        raise UserError(
+            f"{model_artifact.path}: the model was trained on another dataset than {dataset_artifact.path}; "
+            "its split and scaling would not hold here"
+        )
+    dataset = load_dataset(dataset_artifact, device)
+    model, card = load_model(model_artifact)
+    mean = torch.tensor(dataset.scaling.mean, dtype=torch.float64)
+    std = torch.tensor(dataset.scaling.std, dtype=torch.float64)
+    ranges = torch.tensor([f.measurement.physiological for f in dataset.features.features], dtype=torch.float64)
+    lower, upper = (((ranges[:, side] - mean) / std).float().to(device) for side in (0, 1))
+    return Target(Decision(model, card.threshold).to(device).eval(), dataset, lower, upper)

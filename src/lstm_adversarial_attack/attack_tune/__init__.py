@@ -1,0 +1,1 @@
+"""Stage ``attack-tune``: search the attack's settings on validation patients."""

@@ -1,0 +1,423 @@
+"""The command line: one command a stage, `run` for all of them, and `synthesize`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import cyclopts
+from cyclopts import App, Group, Parameter
+from cyclopts.argument import ArgumentCollection
+
+from lstm_adversarial_attack import __version__
+from lstm_adversarial_attack.errors import UserError, disk_is_full
+from lstm_adversarial_attack.progress import Reporter
+from lstm_adversarial_attack.protocols import load_protocol, load_settings
+from lstm_adversarial_attack.settings import (
+    AttackSettings,
+    AttackTuneSettings,
+    EvaluateSettings,
+    Execution,
+    ExtractSettings,
+    PreprocessSettings,
+    TrainSettings,
+    TuneSettings,
+    checked,
+)
+from lstm_adversarial_attack.stage import STAGES, carry_out, load_stage
+
+_STAGES = Group("Stages", sort_key=0)
+_ALL = Group("All stages at once", sort_key=1)
+_DATA = Group("Data", sort_key=2)
+
+
+def _layered_settings(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Fill in options that were not given: from --settings, then --protocol, then (in `run`) --seed."""
+    given = {name: argument.tokens[-1].value for argument in arguments for name in argument.names if argument.tokens}
+    layers: list[tuple[str, dict[str, Any]]] = []
+    if "--settings" in given:
+        layers.append((given["--settings"], load_settings(Path(given["--settings"]))))
+    if any("--protocol" in argument.names for argument in arguments):
+        name = given.get("--protocol", "clinical")
+        layers.append((f"protocol {name}", load_protocol(name)))
+    if commands == ("run",) and "--seed" in given:
+        layers.append(("--seed", {stage: {"seed": given["--seed"]} for stage in STAGES[1:]}))
+    for source, sections in layers:
+        content = sections if commands == ("run",) else sections.get(commands[-1], {})
+        fill = cyclopts.config.Dict(content, use_commands_as_keys=False, source=source)
+        fill(app, commands, arguments)
+
+
+app = App(
+    name="lstm-aa",
+    help="""Predict in-hospital death from the first 48 hours of intensive care, and find out how little
+    turns the prediction.
+
+    `lstm-aa run` does everything, on a synthetic cohort unless --source names real data. Each stage is also
+    a command of its own that reads and writes artifact folders. Every command explains itself with --help.
+    """,
+    version=__version__,
+    config=[_layered_settings],
+    help_format="markdown",
+)
+
+Flat = Parameter(name="*")
+SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
+
+
+def _carry_out(
+    name: str,
+    inputs: dict[str, str | None],
+    out: str,
+    options: Any,
+    execution: Execution | None = None,
+    *,
+    force: bool,
+    source: Any = None,
+) -> None:
+    carry_out(
+        load_stage(name),
+        settings=checked(options),
+        inputs={kind: address for kind, address in inputs.items() if address is not None},
+        out=out,
+        execution=checked(execution) if execution else None,
+        reporter=Reporter(),
+        source=source,
+        force=force,
+    )
+
+
+@app.command(group=_STAGES)
+def extract(
+    *,
+    source: str,
+    out: str,
+    options: Annotated[ExtractSettings, Flat] = ExtractSettings(),  # noqa: B008 - frozen
+    snapshot_id: str = "",
+    protocol: str = "clinical",
+    settings: SettingsFile = None,
+    force: bool = False,
+) -> None:
+    """Read stays and measurements from an ICU database into an `events` artifact.
+
+    Example: `lstm-aa extract --source csv:/data/mimic-iii --out runs/1/events`
+
+    Parameters
+    ----------
+    source: str
+        csv:FOLDER with the MIMIC-III tables as CSV or CSV.gz files, postgresql://USER@HOST:PORT/DATABASE (with
+        ?schema=NAME where it is not mimiciii; the password comes from PGPASSWORD or a password file), or
+        synthetic:STAYS[,SEED].
+    out: str
+        Folder of the new artifact.
+    snapshot_id: str
+        Name of the state of a PostgreSQL database, such as its load date. Events read under the same name
+        count as up to date; without a name they are always read again.
+    protocol: str
+        Named settings: clinical, or a YAML file of your own.
+    settings: Path
+        YAML file with a section for each stage; options on the command line come first, then this file, then
+        the protocol.
+    force: bool
+        Do it again even if the artifact is up to date.
+    """
+    from lstm_adversarial_attack.sources import open_source
+
+    checked(options)
+    with closing(open_source(source, snapshot_id=snapshot_id)) as opened:
+        _carry_out("extract", {}, out, options, force=force, source=opened)
+
+
+@app.command(group=_STAGES)
+def preprocess(
+    *,
+    events: str,
+    out: str,
+    options: Annotated[PreprocessSettings, Flat] = PreprocessSettings(),  # noqa: B008
+    protocol: str = "clinical",
+    settings: SettingsFile = None,
+    force: bool = False,
+) -> None:
+    """Turn events into tensors, scaled and split by patient: a `dataset` artifact.
+
+    Parameters
+    ----------
+    events: str
+        Artifact of extract.
+    out: str
+        Folder of the new artifact.
+    protocol: str
+        Named settings: clinical, or a YAML file of your own.
+    settings: Path
+        YAML file with a section for each stage.
+    force: bool
+        Do it again even if the artifact is up to date.
+    """
+    _carry_out("preprocess", {"events": events}, out, options, force=force)
+
+
+@app.command(group=_STAGES)
+def tune(
+    *,
+    dataset: str,
+    out: str,
+    options: Annotated[TuneSettings, Flat] = TuneSettings(),  # noqa: B008
+    execution: Annotated[Execution, Flat] = Execution(),  # noqa: B008
+    settings: SettingsFile = None,
+    force: bool = False,
+) -> None:
+    """Search the classifier's hyperparameters on validation patients: a `hyperparameters` artifact.
+
+    A search that is killed goes on with its finished trials when it is started again.
+
+    Parameters
+    ----------
+    dataset: str
+        Artifact of preprocess.
+    out: str
+        Folder of the new artifact.
+    settings: Path
+        YAML file with a section for each stage.
+    force: bool
+        Do it again even if the artifact is up to date.
+    """
+    _carry_out("tune", {"dataset": dataset}, out, options, execution, force=force)
+
+
+@app.command(group=_STAGES)
+def train(
+    *,
+    dataset: str,
+    out: str,
+    hyperparameters: str | None = None,
+    options: Annotated[TrainSettings, Flat] = TrainSettings(),  # noqa: B008
+    execution: Annotated[Execution, Flat] = Execution(),  # noqa: B008
+    settings: SettingsFile = None,
+    force: bool = False,
+) -> None:
+    """Train the classifier, choose its threshold on validation, judge it on held-out patients: a `model`.
+
+    Training that is killed goes on from its last epoch when it is started again.
+
+    Parameters
+    ----------
+    dataset: str
+        Artifact of preprocess.
+    out: str
+        Folder of the new artifact.
+    hyperparameters: str
+        Artifact of tune; what it found takes the place of the options of the same name.
+    settings: Path
+        YAML file with a section for each stage.
+    force: bool
+        Do it again even if the artifact is up to date.
+    """
+    inputs = {"dataset": dataset, "hyperparameters": hyperparameters}
+    _carry_out("train", inputs, out, options, execution, force=force)
+
+
+@app.command(group=_STAGES)
+def attack_tune(
+    *,
+    dataset: str,
+    model: str,
+    out: str,
+    options: Annotated[AttackTuneSettings, Flat] = AttackTuneSettings(),  # noqa: B008
+    execution: Annotated[Execution, Flat] = Execution(),  # noqa: B008
+    settings: SettingsFile = None,
+    force: bool = False,
+) -> None:
+    """Search the attack's settings on validation patients: an `attack-settings` artifact.
+
+    Parameters
+    ----------
+    dataset: str
+        Artifact of preprocess.
+    model: str
+        Artifact of train.
+    out: str
+        Folder of the new artifact.
+    settings: Path
+        YAML file with a section for each stage.
+    force: bool
+        Do it again even if the artifact is up to date.
+    """
+    inputs = {"dataset": dataset, "model": model}
+    _carry_out("attack-tune", inputs, out, options, execution, force=force)
+
+
+@app.command(group=_STAGES)
+def attack(
+    *,
+    dataset: str,
+    model: str,
+    out: str,
+    attack_settings: str | None = None,
+    options: Annotated[AttackSettings, Flat] = AttackSettings(),  # noqa: B008
+    execution: Annotated[Execution, Flat] = Execution(),  # noqa: B008
+    settings: SettingsFile = None,
+    force: bool = False,
+) -> None:
+    """Attack the samples that the model gets right, in both directions: an `examples` artifact.
+
+    An attack that is killed goes on with its finished chunks when it is started again.
+
+    Parameters
+    ----------
+    dataset: str
+        Artifact of preprocess.
+    model: str
+        Artifact of train.
+    out: str
+        Folder of the new artifact.
+    attack_settings: str
+        Artifact of attack-tune; what it found takes the place of the options of the same name.
+    settings: Path
+        YAML file with a section for each stage.
+    force: bool
+        Do it again even if the artifact is up to date.
+    """
+    inputs = {"dataset": dataset, "model": model, "attack-settings": attack_settings}
+    _carry_out("attack", inputs, out, options, execution, force=force)
+
+
+@app.command(group=_STAGES)
+def evaluate(
+    *,
+    dataset: str,
+    model: str,
+    examples: str,
+    out: str,
+    options: Annotated[EvaluateSettings, Flat] = EvaluateSettings(),  # noqa: B008
+    settings: SettingsFile = None,
+    force: bool = False,
+) -> None:
+    """Write the report on prediction and susceptibility: `report.html`, tables and `metrics.json`.
+
+    Parameters
+    ----------
+    dataset: str
+        Artifact of preprocess.
+    model: str
+        Artifact of train.
+    examples: str
+        Artifact of attack.
+    out: str
+        Folder of the new artifact.
+    settings: Path
+        YAML file with a section for each stage.
+    force: bool
+        Do it again even if the artifact is up to date.
+    """
+    inputs = {"dataset": dataset, "model": model, "examples": examples}
+    _carry_out("evaluate", inputs, out, options, force=force)
+
+
+@app.command(group=_ALL)
+def run(
+    *,
+    source: str = "synthetic:3000",
+    out: Path = Path("runs/default"),
+    features: str | None = None,
+    seed: int | None = None,
+    protocol: str = "clinical",
+    settings: SettingsFile = None,
+    snapshot_id: str = "",
+    extract: ExtractSettings = ExtractSettings(),  # noqa: B008
+    preprocess: PreprocessSettings = PreprocessSettings(),  # noqa: B008
+    tune: TuneSettings = TuneSettings(),  # noqa: B008
+    train: TrainSettings = TrainSettings(),  # noqa: B008
+    attack_tune: AttackTuneSettings = AttackTuneSettings(),  # noqa: B008
+    attack: AttackSettings = AttackSettings(),  # noqa: B008
+    evaluate: EvaluateSettings = EvaluateSettings(),  # noqa: B008
+    execution: Annotated[Execution, Flat] = Execution(),  # noqa: B008
+) -> None:
+    """Run all seven stages, from an ICU database to a report.
+
+    Stages whose artifact is up to date are skipped, and a run that was killed goes on where it stopped.
+    Example: `lstm-aa run --source csv:/data/mimic-iii --out runs/mimic --train.max-epochs 60`
+
+    Parameters
+    ----------
+    source: str
+        csv:FOLDER with the MIMIC-III tables as CSV or CSV.gz files, postgresql://USER@HOST:PORT/DATABASE (with
+        ?schema=NAME where it is not mimiciii; the password comes from PGPASSWORD or a password file), or
+        synthetic:STAYS[,SEED].
+    out: Path
+        Folder for the artifacts, one folder each: events, dataset, hyperparameters, model, attack-settings,
+        examples and report.
+    features: str
+        Short for --extract.features.
+    seed: int
+        Seed of every stage that has none of its own on the command line, in --settings or in the protocol.
+    protocol: str
+        Named settings: clinical, or a YAML file of your own.
+    settings: Path
+        YAML file with a section for each stage; options on the command line come first, then this file, then
+        the protocol.
+    snapshot_id: str
+        Name of the state of a PostgreSQL database, such as its load date. Events read under the same name
+        count as up to date; without a name they are always read again.
+    """
+    from lstm_adversarial_attack.local_run import LocalRun
+
+    if features is not None:
+        extract = ExtractSettings(**{**vars(extract), "features": features})
+    stages = {
+        "extract": extract,
+        "preprocess": preprocess,
+        "tune": tune,
+        "train": train,
+        "attack-tune": attack_tune,
+        "attack": attack,
+        "evaluate": evaluate,
+    }
+    options = {name: checked(given, prefix=f"--{name}.") for name, given in stages.items()}
+    finished = LocalRun(out, options, checked(execution), Reporter()).go(source, snapshot_id)
+    print("\n".join(finished.headline))
+    print(finished.report)
+
+
+@app.command(group=_DATA)
+def synthesize(*, stays: int = 3000, seed: int = 0, out: Path) -> None:
+    """Write a synthetic cohort in the form of MIMIC-III tables (CSV.gz).
+
+    Example: `lstm-aa synthesize --stays 3000 --seed 1 --out data/synthetic`
+
+    Parameters
+    ----------
+    stays: int
+        Number of ICU stays.
+    seed: int
+        The same seed gives the same bytes.
+    out: Path
+        Folder for the tables: new or empty.
+    """
+    from lstm_adversarial_attack.sources.synthetic_files import write_tables
+
+    counts = write_tables(stays, seed, out, Reporter())
+    print(f"{out}: {', '.join(f'{rows:,} {table}' for table, rows in counts.items())}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0, 1 for a defect, 2 for what the user can mend."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
+    except cyclopts.CycloptsError as error:
+        _fail(" ".join(str(error).split()))
+    except UserError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("lstm-aa: interrupted; start it again to go on", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if not disk_is_full(error):
+            raise
+        _fail(f"the disk is full ({error}); free some space and start again: nothing was half-written")
+
+
+def _fail(message: str) -> None:
+    print(f"lstm-aa: error: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,135 @@
+"""The report: one HTML page that holds everything it shows and loads nothing."""
+
+from __future__ import annotations
+
+import math
+from importlib import metadata, resources
+
+import jinja2
+import msgspec
+import plotly.offline
+import polars as pl
+from markupsafe import Markup
+
+from lstm_adversarial_attack.evaluate.attack_results import CELL_BUDGETS
+from lstm_adversarial_attack.evaluate.figures import (
+    KIND_DASHES,
+    PALETTES,
+    QUANTITIES,
+    figures,
+    susceptibility_data,
+)
+from lstm_adversarial_attack.evaluate.headline import (
+    counted,
+    number,
+    number_interval,
+    percent,
+    percent_interval,
+)
+from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, EvaluationInputs
+from lstm_adversarial_attack.evaluate.results import Metrics, Quantiles
+from lstm_adversarial_attack.frames import EXAMPLE_KINDS, SPLITS
+
+_KIND_WORDS = {
+    "first": "the first that turned the prediction",
+    "sparsest": "fewest changed cells",
+    "smallest": "smallest sum of changes (L1)",
+}
+_FIGURE_WORDS = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC (average precision)",
+    "f1": "F1",
+    "precision": "Precision",
+    "recall": "Recall (sensitivity)",
+    "specificity": "Specificity",
+    "accuracy": "Accuracy",
+    "brier": "Brier score",
+    "prevalence": "Share of deaths",
+}
+
+
+def render(inputs: EvaluationInputs, metrics: Metrics, tables: dict[str, pl.DataFrame]) -> str:
+    """Return the page. The same arguments give the same text."""
+    charts = figures(inputs, metrics, tables)
+    data = {
+        "palettes": PALETTES,
+        "figures": {name: {"data": chart.data, "layout": chart.layout} for name, chart in charts.items()},
+        "susceptibility": susceptibility_data(inputs, metrics, tables),
+    }
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            inputs=inputs,
+            metrics=metrics,
+            charts=charts,
+            directions=DIRECTIONS,
+            kinds=EXAMPLE_KINDS,
+            kind_words=_KIND_WORDS,
+            kind_dashes=KIND_DASHES,
+            quantities=QUANTITIES,
+            figure_words=_FIGURE_WORDS,
+            splits=SPLITS,
+            budgets=CELL_BUDGETS,
+            light_palette_css=Markup(_css("light")),
+            dark_palette_css=Markup(_css("dark")),
+            style=Markup(_asset("report.css")),
+            script=Markup(_asset("report.js")),
+            plotly_js=Markup(plotly.offline.get_plotlyjs()),
+            plotly_version=metadata.version("plotly"),
+            data=Markup(_script_json(data)),
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("lstm_adversarial_attack.evaluate", ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "counted": counted,
+        "number": number,
+        "number_interval": number_interval,
+        "percent": percent,
+        "percent_interval": percent_interval,
+        "spread": _spread,
+        "clinical_decimals": _clinical_decimals,
+        "unit": _unit,
+    }
+    return environment
+
+
+def _asset(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _css(scheme: str) -> str:
+    """Return the colours of a scheme as CSS properties: ``$ink`` is ``--ink``."""
+    colours = (f"--{name[1:]}:{value}" for name, value in PALETTES[scheme].items() if isinstance(value, str))
+    return ";".join(colours)
+
+
+def _script_json(data: object) -> str:
+    """Encode ``data`` for a script element: no text in it can end the element."""
+    return msgspec.json.encode(data).decode().replace("<", "\\u003c")
+
+
+def _spread(sizes: Quantiles, decimals: int) -> str:
+    """Return a median with its quartiles, such as ``0.45 (0.20 to 0.90)``; infinity where attacks failed."""
+    shown = ["∞" if value is None else f"{value:,.{decimals}f}" for value in (sizes.p25, sizes.p75)]
+    median = "∞" if sizes.median is None else f"{sizes.median:,.{decimals}f}"
+    return f"{median} ({shown[0]} to {shown[1]})"
+
+
+def _clinical_decimals(precision: float) -> int:
+    """Return the decimals of a median change: one more than those in which the value is charted."""
+    return max(0, -math.floor(math.log10(precision) + 1e-9)) + 1
+
+
+def _unit(unit: str) -> str:
+    """Return a unit as a reader sees it: none for a pure number."""
+    return "" if unit == "1" else unit

@@ -1,0 +1,94 @@
+"""The artifact layer of ``evaluate``: ``dataset``, ``model`` and ``examples`` in, a ``report`` out."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from lstm_adversarial_attack import __version__
+from lstm_adversarial_attack.artifacts import Artifact
+from lstm_adversarial_attack.artifacts.contents import CohortStep, Headline, ModelCard, Scaling
+from lstm_adversarial_attack.catalogue import FeatureSet
+from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.evaluate.analysis import EvaluationInputs, evaluate
+from lstm_adversarial_attack.frames import EXAMPLES, HISTORY, PERTURBATIONS, PREDICTIONS, SAMPLES, with_features
+from lstm_adversarial_attack.settings import EvaluateSettings
+from lstm_adversarial_attack.stage import Context, Stage
+
+
+def run(context: Context) -> None:
+    """Evaluate prediction and attack."""
+    settings: EvaluateSettings = context.settings
+    progress, draft = context.progress, context.draft
+    _check_lineage(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"])
+    evaluation = evaluate(
+        _inputs(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"]),
+        resamples=settings.resamples,
+        seed=settings.seed,
+        min_auroc=settings.min_auroc,
+        on_progress=lambda step, done, steps: progress.start(step, steps, done),
+    )
+    (draft.path / "report.html").write_text(evaluation.report_html, encoding="utf-8")
+    draft.write_json("metrics.json", evaluation.metrics)
+    draft.write_json("headline.json", Headline(evaluation.headline))
+    for name, table in evaluation.tables.items():
+        draft.write_frame(f"{name}.parquet", table, table.schema)
+        table.write_csv(draft.path / f"{name}.csv")
+    verdict = "passed" if evaluation.gate.passed else "not passed"
+    progress.say(f"quality gate {verdict}: {'; '.join(evaluation.gate.reasons)}")
+
+
+def _check_lineage(dataset: Artifact, model: Artifact, examples: Artifact) -> None:
+    made_from = examples.manifest.inputs
+    for name, artifact in (("dataset", dataset), ("model", model)):
+        if made_from.get(name) != artifact.digest:
+            raise UserError(
+                f"{examples.path}: the attack was made on another {name} than {artifact.path}; "
+                "give the artifacts that belong together"
+            )
+
+
+def _inputs(dataset: Artifact, model: Artifact, examples: Artifact) -> EvaluationInputs:
+    features = dataset.json("features.json", FeatureSet)
+    scaling = dataset.json("scaling.json", Scaling)
+    samples = dataset.frame("samples.parquet", SAMPLES)
+    observed = load_file(dataset.file("tensors.safetensors"))["observed"]
+    training = (samples["split"] == "train").to_numpy()
+    return EvaluationInputs(
+        cohort_flow=tuple(dataset.json("cohort_flow.json", list[CohortStep])),
+        features=features.features,
+        hours=observed.shape[1],
+        feature_means=np.array(scaling.mean),
+        feature_stds=np.array(scaling.std),
+        samples=samples,
+        observed_rate=observed[training].mean(axis=0),
+        predictions=model.frame("predictions.parquet", PREDICTIONS),
+        threshold=model.json("model.json", ModelCard).threshold,
+        history=model.frame("history.parquet", HISTORY),
+        examples=examples.frame("examples.parquet", EXAMPLES),
+        perturbations=examples.frame("perturbations.parquet", with_features(PERTURBATIONS, features.names)),
+        attacked_split=cast(str, examples.manifest.settings["split"]),
+        provenance=_provenance(dataset, model, examples, features),
+    )
+
+
+def _provenance(dataset: Artifact, model: Artifact, examples: Artifact, features: FeatureSet) -> dict[str, str]:
+    """Return what the figures rest on; machine and library versions stand in the manifests, not in the report."""
+    made = {"dataset": dataset, "model": model, "examples": examples}
+    return {
+        "package": __version__,
+        "feature set": features.name,
+        "events digest": dataset.manifest.inputs["events"],
+        **{f"{kind} digest": artifact.digest for kind, artifact in made.items()},
+        "training settings": _as_words(model.manifest.settings),
+        "attack settings": _as_words(examples.manifest.settings),
+    }
+
+
+def _as_words(settings: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sorted(settings.items()))
+
+
+STAGE = Stage(name="evaluate", makes="report", takes=("dataset", "model", "examples"), run=run)

@@ -1,0 +1,1 @@
+"""Stage ``train``: fit the classifier, choose its threshold on validation, judge it on held-out patients."""

@@ -1,0 +1,1 @@
+"""Stage ``tune``: search the classifier's hyperparameters on validation patients."""
