@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,7 +70,7 @@ SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
 
 def _carry_out(
     name: str,
-    inputs: dict[str, str | None],
+    inputs: Mapping[str, str | None],
     out: str,
     options: Any,
     execution: Execution | None = None,
@@ -94,7 +95,7 @@ def extract(
     *,
     source: str,
     out: str,
-    options: Annotated[ExtractSettings, Flat] = ExtractSettings(),  # noqa: B008 - frozen
+    options: Annotated[ExtractSettings, Flat] = ExtractSettings(),
     snapshot_id: str = "",
     protocol: str = "clinical",
     settings: SettingsFile = None,
@@ -135,7 +136,7 @@ def preprocess(
     *,
     events: str,
     out: str,
-    options: Annotated[PreprocessSettings, Flat] = PreprocessSettings(),  # noqa: B008
+    options: Annotated[PreprocessSettings, Flat] = PreprocessSettings(),
     protocol: str = "clinical",
     settings: SettingsFile = None,
     force: bool = False,
@@ -163,8 +164,8 @@ def tune(
     *,
     dataset: str,
     out: str,
-    options: Annotated[TuneSettings, Flat] = TuneSettings(),  # noqa: B008
-    execution: Annotated[Execution, Flat] = Execution(),  # noqa: B008
+    options: Annotated[TuneSettings, Flat] = TuneSettings(),
+    execution: Annotated[Execution, Flat] = Execution(),
     settings: SettingsFile = None,
     force: bool = False,
 ) -> None:
@@ -192,8 +193,8 @@ def train(
     dataset: str,
     out: str,
     hyperparameters: str | None = None,
-    options: Annotated[TrainSettings, Flat] = TrainSettings(),  # noqa: B008
-    execution: Annotated[Execution, Flat] = Execution(),  # noqa: B008
+    options: Annotated[TrainSettings, Flat] = TrainSettings(),
+    execution: Annotated[Execution, Flat] = Execution(),
     settings: SettingsFile = None,
     force: bool = False,
 ) -> None:
@@ -224,8 +225,8 @@ def attack_tune(
     dataset: str,
     model: str,
     out: str,
-    options: Annotated[AttackTuneSettings, Flat] = AttackTuneSettings(),  # noqa: B008
-    execution: Annotated[Execution, Flat] = Execution(),  # noqa: B008
+    options: Annotated[AttackTuneSettings, Flat] = AttackTuneSettings(),
+    execution: Annotated[Execution, Flat] = Execution(),
     settings: SettingsFile = None,
     force: bool = False,
 ) -> None:
@@ -255,8 +256,8 @@ def attack(
     model: str,
     out: str,
     attack_settings: str | None = None,
-    options: Annotated[AttackSettings, Flat] = AttackSettings(),  # noqa: B008
-    execution: Annotated[Execution, Flat] = Execution(),  # noqa: B008
+    options: Annotated[AttackSettings, Flat] = AttackSettings(),
+    execution: Annotated[Execution, Flat] = Execution(),
     settings: SettingsFile = None,
     force: bool = False,
 ) -> None:
@@ -290,7 +291,7 @@ def evaluate(
     model: str,
     examples: str,
     out: str,
-    options: Annotated[EvaluateSettings, Flat] = EvaluateSettings(),  # noqa: B008
+    options: Annotated[EvaluateSettings, Flat] = EvaluateSettings(),
     settings: SettingsFile = None,
     force: bool = False,
 ) -> None:
@@ -325,14 +326,14 @@ def run(
     protocol: str = "clinical",
     settings: SettingsFile = None,
     snapshot_id: str = "",
-    extract: ExtractSettings = ExtractSettings(),  # noqa: B008
-    preprocess: PreprocessSettings = PreprocessSettings(),  # noqa: B008
-    tune: TuneSettings = TuneSettings(),  # noqa: B008
-    train: TrainSettings = TrainSettings(),  # noqa: B008
-    attack_tune: AttackTuneSettings = AttackTuneSettings(),  # noqa: B008
-    attack: AttackSettings = AttackSettings(),  # noqa: B008
-    evaluate: EvaluateSettings = EvaluateSettings(),  # noqa: B008
-    execution: Annotated[Execution, Flat] = Execution(),  # noqa: B008
+    extract: ExtractSettings = ExtractSettings(),
+    preprocess: PreprocessSettings = PreprocessSettings(),
+    tune: TuneSettings = TuneSettings(),
+    train: TrainSettings = TrainSettings(),
+    attack_tune: AttackTuneSettings = AttackTuneSettings(),
+    attack: AttackSettings = AttackSettings(),
+    evaluate: EvaluateSettings = EvaluateSettings(),
+    execution: Annotated[Execution, Flat] = Execution(),
 ) -> None:
     """Run all seven stages, from an ICU database to a report.
 
@@ -406,7 +407,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
     except cyclopts.CycloptsError as error:
-        _fail(" ".join(str(error).split()))
+        command = " ".join(("lstm-aa", *(error.command_chain or ())))
+        _fail(f"{' '.join(str(error).split()).rstrip('.')}; see {command} --help")
     except UserError as error:
         _fail(str(error))
     except KeyboardInterrupt:

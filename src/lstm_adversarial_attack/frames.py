@@ -96,6 +96,11 @@ def with_features(schema: Schema, features: tuple[str, ...]) -> Schema:
     return {**schema, "feature": pl.Enum(features)}
 
 
+def typed(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """Cast the columns of ``frame`` to the types of ``schema`` and put them in its order."""
+    return frame.select([pl.col(name).cast(kind) for name, kind in schema.items()])
+
+
 def conform(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """Pick and order the columns of ``schema`` and check their types.
 
@@ -106,8 +111,9 @@ def conform(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     if missing:
         raise ValueError(f"columns missing: {', '.join(missing)}")
     frame = frame.select(list(schema))
-    wrong = [f"{name} is {frame.schema[name]}, not {kind}" for name, kind in schema.items()
-             if frame.schema[name] != kind]
+    wrong = [
+        f"{name} is {frame.schema[name]}, not {kind}" for name, kind in schema.items() if frame.schema[name] != kind
+    ]
     if wrong:
         raise ValueError("; ".join(wrong))
     return frame

@@ -16,6 +16,7 @@ from lstm_adversarial_attack.settings import Execution
 from lstm_adversarial_attack.sources import EventSource, open_source
 from lstm_adversarial_attack.stage import STAGES, Stage, carry_out, load_stage
 
+
 @dataclass(frozen=True)
 class Finished:
     """The end of a run: the report's path and the lines that sum it up."""

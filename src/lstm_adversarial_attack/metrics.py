@@ -163,9 +163,7 @@ def roc_curve_points(labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, poi
     return _thinned(np.append(0.0, false_positive), np.append(0.0, true_positive), points)
 
 
-def precision_recall_points(
-    labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, points: int = 200
-) -> Curve:
+def precision_recall_points(labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, points: int = 200) -> Curve:
     """Return at most ``points`` of the precision-recall curve: recall, precision, by rising recall.
 
     Precision at recall 0 is undefined (nothing is predicted positive), so the curve starts at the highest
@@ -282,9 +280,7 @@ def _patient_weights(patients: int, resamples: int, seed: int, samples: int) -> 
         yield counts.reshape(rows, patients).astype(np.float64)
 
 
-def _figures(
-    weights: Floats, sums: _ThresholdSums, ranking: _Ranking, patient: Integers
-) -> dict[str, Floats]:
+def _figures(weights: Floats, sums: _ThresholdSums, ranking: _Ranking, patient: Integers) -> dict[str, Floats]:
     """Return every figure for each row of ``weights`` ``[resample, patient]``; NaN where undefined."""
     tp, fp, fn, tn, squared_error = (weights @ sums.by_patient).T
     total = tp + fp + fn + tn

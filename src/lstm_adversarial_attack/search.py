@@ -15,7 +15,8 @@ from optuna.trial import TrialState
 from lstm_adversarial_attack.artifacts.contents import Search, Trial
 from lstm_adversarial_attack.devices import derive_seed
 
-#: Takes a trial and the number of trials finished before it; returns its score or raises `optuna.TrialPruned`.
+#: Takes a trial and the number of trials finished before it; returns its score, or raises
+#: `optuna.TrialPruned`.
 Objective = Callable[[optuna.Trial, int], float]
 
 _START_UP_TRIALS = 5
@@ -30,8 +31,8 @@ def search(
     seed: int,
     first: dict[str, Any] | None = None,
     settings_of: Callable[[dict[str, Any]], dict[str, Any]] = dict,
-    on_start: Callable[[int], None] = lambda done: None,
-    on_trial: Callable[[Search], None] = lambda so_far: None,
+    on_start: Callable[[int], None] = lambda _done: None,
+    on_trial: Callable[[Search], None] = lambda _so_far: None,
 ) -> Search:
     """Maximise ``objective`` until ``trials`` trials are finished.
 
@@ -94,13 +95,10 @@ def _one_trial(study: optuna.Study, objective: Objective, seed: int, first: dict
         study.tell(trial, score)
 
 
-def _summary(
-    name: str, study: optuna.Study, settings_of: Callable[[dict[str, Any]], dict[str, Any]]
-) -> Search:
+def _summary(name: str, study: optuna.Study, settings_of: Callable[[dict[str, Any]], dict[str, Any]]) -> Search:
     finished = _finished(study)
     trials = [
-        Trial(number, trial.state.name, trial.value, settings_of(trial.params))
-        for number, trial in enumerate(finished)
+        Trial(number, trial.state.name, trial.value, settings_of(trial.params)) for number, trial in enumerate(finished)
     ]
     best = max((t for t in trials if t.state == "COMPLETE"), key=lambda t: (t.value, -t.number))
     return Search(name, best.settings, float(best.value or 0.0), trials)

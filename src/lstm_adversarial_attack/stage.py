@@ -1,8 +1,8 @@
 """The artifact layer: how every stage is carried out, whoever calls it.
 
-A stage is a pure function in its own room plus a `Stage` that reads artifacts and writes one. `carry_out` opens and
-verifies the inputs, leaves finished work alone, runs the stage into a draft and seals it. The command line,
-the containers and the pipelines all go through it.
+A stage is a pure function in its own room plus a `Stage` that reads artifacts and writes one. `carry_out`
+opens and verifies the inputs, leaves finished work alone, runs the stage into a draft and seals it. The
+command line, the containers and the pipelines all go through it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from lstm_adversarial_attack import __version__
-from lstm_adversarial_attack.artifacts import Artifact, Draft, Manifest, occupant, open_artifact, write_artifact
+from lstm_adversarial_attack.artifacts import (
+    Artifact,
+    Draft,
+    Identity,
+    Manifest,
+    occupant,
+    open_artifact,
+    write_artifact,
+)
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.progress import Reporter, StageProgress
 from lstm_adversarial_attack.settings import Execution, as_manifest
 from lstm_adversarial_attack.sources import EventSource
-
 
 #: The stages in their order; the word names the command, the package, the component and the image.
 STAGES = ("extract", "preprocess", "tune", "train", "attack-tune", "attack", "evaluate")
@@ -88,11 +95,12 @@ def carry_out(
     """
     out = Path(out)
     opened = _open_inputs(stage, inputs)
-    identity = {
-        "settings": stage.identity(settings),
-        "seed": getattr(settings, "seed", None),
-        "inputs": {kind: artifact.digest for kind, artifact in opened.items()},
-    }
+    identity = Identity(
+        kind=stage.makes,
+        settings=stage.identity(settings),
+        seed=getattr(settings, "seed", None),
+        inputs={kind: artifact.digest for kind, artifact in opened.items()},
+    )
     fingerprint = source.fingerprint() if source else None
     with (reporter or Reporter(quiet=True)).stage(stage.name) as progress:
         there = occupant(out, stage.makes)
@@ -103,7 +111,7 @@ def carry_out(
             progress.say(f"up to date, left as it is: {out}")
             return Outcome(there.artifact, up_to_date=True)
         started = time.monotonic()
-        with write_artifact(out, kind=stage.makes, stage=stage.name, **identity) as draft:
+        with write_artifact(out, identity, stage=stage.name) as draft:
             draft.environment["source"] = fingerprint
             stage.run(Context(opened, settings, execution or Execution(), draft, progress, source))
             draft.environment["seconds"] = round(time.monotonic() - started, 1)
@@ -121,7 +129,6 @@ def _open_inputs(stage: Stage, inputs: Mapping[str, str | Path]) -> dict[str, Ar
     return {kind: open_artifact(address, kind) for kind, address in inputs.items()}
 
 
-def _up_to_date(manifest: Manifest, identity: dict[str, Any], fingerprint: str | None) -> bool:
-    same = all(getattr(manifest, name) == value for name, value in identity.items())
+def _up_to_date(manifest: Manifest, identity: Identity, fingerprint: str | None) -> bool:
     made_by = (manifest.environment.get("package"), manifest.environment.get("source"))
-    return same and made_by == (__version__, fingerprint)
+    return manifest.identity == identity and made_by == (__version__, fingerprint)

@@ -12,9 +12,10 @@ import plotly.graph_objects as go
 import polars as pl
 import pytest
 
+from lstm_adversarial_attack.artifacts.contents import CohortStep
 from lstm_adversarial_attack.catalogue import Feature, Limits, Measurement, Source, load_catalogue
-from lstm_adversarial_attack.evaluate.analysis import CohortStep, Evaluation, EvaluationInputs, evaluate
-from lstm_adversarial_attack.evaluate.figures import PALETTES, figures
+from lstm_adversarial_attack.evaluate.analysis import Evaluation, EvaluationInputs, evaluate
+from lstm_adversarial_attack.evaluate.figures import PALETTES
 from lstm_adversarial_attack.evaluate.report import _clinical_decimals
 from lstm_adversarial_attack.evaluate.results import quantiles
 from lstm_adversarial_attack.frames import (
@@ -147,9 +148,7 @@ def tiny_inputs(**changes) -> EvaluationInputs:
         "observed_rate": np.full((HOURS, 3), 0.25),
         "predictions": _predictions(samples, [0.1, 0.1, 0.1, 0.6, 0.9, 0.9, 0.2, 0.8, 0.3, 0.7]),
         "threshold": 0.5,
-        "history": pl.DataFrame(
-            [(1, 0.6, 0.7, 0.6, 0.2), (2, 0.5, 0.6, None, None)], schema=HISTORY, orient="row"
-        ),
+        "history": pl.DataFrame([(1, 0.6, 0.7, 0.6, 0.2), (2, 0.5, 0.6, None, None)], schema=HISTORY, orient="row"),
         "examples": pl.DataFrame(examples, schema=EXAMPLES),
         "perturbations": pl.DataFrame(
             perturbations, schema=with_features(PERTURBATIONS, tuple(f.name for f in FEATURES))
@@ -165,8 +164,9 @@ def plausible_inputs(samples: int = 1500, seed: int = 0) -> EvaluationInputs:
     rng = np.random.default_rng(seed)
     features = load_catalogue().feature_set("icu-19").features
     labels = (rng.random(samples) < 0.12).astype(int)
-    splits = rng.choice(SPLITS, samples, p=[0.6, 0.15, 0.25])
-    subjects = FIRST_SUBJECT + rng.integers(int(samples * 0.9), size=samples)
+    patients = rng.integers(int(samples * 0.9), size=samples)
+    splits = rng.choice(SPLITS, samples, p=[0.6, 0.15, 0.25])[patients]
+    subjects = FIRST_SUBJECT + patients
     stays = _stays(labels.tolist(), splits.tolist(), subjects.tolist())
     probabilities = 1 / (1 + np.exp(3.2 - 2.4 * labels - rng.normal(0, 1.2, samples)))
     threshold = 0.3
@@ -204,9 +204,7 @@ def plausible_inputs(samples: int = 1500, seed: int = 0) -> EvaluationInputs:
         provenance={
             "protocol": "clinical",
             "feature set": "icu-19",
-            **{
-                f"{name} digest": f"sha256:{rng.bytes(32).hex()}" for name in ("dataset", "model", "examples")
-            },
+            **{f"{name} digest": f"sha256:{rng.bytes(32).hex()}" for name in ("dataset", "model", "examples")},
             "package version": "0.1.0",
         },
     )
@@ -300,9 +298,7 @@ class TestAttack:
     def test_curves(self, tiny):
         curves = tiny.tables["attack_curves"].filter(direction="0_to_1", kind="sparsest")
         points = {
-            against: [
-                (b, pytest.approx(s)) for b, s in curves.filter(against=against)["budget", "share"].rows()
-            ]
+            against: [(b, pytest.approx(s)) for b, s in curves.filter(against=against)["budget", "share"].rows()]
             for against in ("l0", "linf", "iteration")
         }
         assert points["l0"] == [(0, 0), (1, 1 / 3), (2, 2 / 3)]
@@ -403,6 +399,18 @@ class TestWhole:
         assert "2 of 12 cells" in tiny.headline[3]
         assert "Potassium (100.0 %)" in tiny.headline[4]
         assert tiny.metrics["headline"] == list(tiny.headline)
+
+    def test_patients_in_two_splits_are_told(self, tiny):
+        inputs = tiny_inputs()
+        leak = inputs.samples.with_columns(
+            subject_id=pl.when(pl.col("split").cast(pl.String) == "train").then(FIRST_SUBJECT).otherwise("subject_id")
+        )
+        evaluation = evaluate(dataclasses.replace(inputs, samples=leak), resamples=5)
+        assert evaluation.metrics["shared_patients"] == 1
+        assert evaluation.headline[0].endswith("but 1 patient also in another split.")
+        assert "1 patient stands in more than one split" in evaluation.report_html
+        assert tiny.metrics["shared_patients"] == 0
+        assert "in more than one split" not in tiny.report_html
 
     def test_metrics_are_strict_json(self, tiny, plausible):
         for evaluation in (tiny, plausible):
@@ -508,9 +516,7 @@ class TestDegenerate:
     def test_nothing_attacked_at_all(self):
         inputs = tiny_inputs()
         evaluation = evaluate(
-            dataclasses.replace(
-                inputs, examples=inputs.examples.clear(), perturbations=inputs.perturbations.clear()
-            ),
+            dataclasses.replace(inputs, examples=inputs.examples.clear(), perturbations=inputs.perturbations.clear()),
             resamples=5,
         )
         assert "no survivors were attacked; no deaths were attacked" in evaluation.headline[2]
@@ -555,7 +561,7 @@ class TestDegenerate:
             ),
             resamples=5,
         )
-        assert "the held-out test stays are none" in evaluation.headline[1]
+        assert "the test stays are none" in evaluation.headline[1]
         text = self._text(evaluation)
         assert "No cohort flow was recorded." in text
         assert "No training history was recorded." in text
@@ -594,11 +600,9 @@ class TestReport:
 
     def test_tables_and_charts_can_be_read_without_sight(self, plausible):
         page = _without_plotly(plausible.report_html)
-        assert page.count("<table>") == page.count("<caption>") == page.count("</caption>")
+        assert page.count("<table") == page.count("<caption>") == page.count("</caption>")
         assert not re.search(r"<th(?! scope)(?![a-z])", page)
-        assert all(
-            'role="img" aria-label="' in chart for chart in re.findall(r'<div class="chart"[^>]*>', page)
-        )
+        assert all('role="img" aria-label="' in chart for chart in re.findall(r'<div class="chart"[^>]*>', page))
         ids = re.findall(r'\bid="([^"]+)"', page)
         assert len(ids) == len(set(ids))
         assert set(re.findall(r'(?:aria-labelledby|for)="([^"]+)"', page)) <= set(ids)
@@ -609,8 +613,8 @@ class TestReport:
         data = json.loads(text.group(1))
         assert len(data["figures"]) == 10
         for scheme in PALETTES:
-            for name, figure in data["figures"].items():
-                go.Figure(**json.loads(_coloured(json.dumps(figure), scheme))), name
+            for figure in data["figures"].values():
+                go.Figure(**json.loads(_coloured(json.dumps(figure), scheme)))  # raises on a wrong name
         assert data["susceptibility"]["hours"] == inputs.hours
         assert len(data["susceptibility"]["values"]["0_to_1/first"]["gpp"]) == len(inputs.features)
 
@@ -619,7 +623,7 @@ class TestReport:
         empty = dataclasses.replace(inputs, history=inputs.history.clear())
         evaluation = evaluate(empty, resamples=5)
         assert 'id="chart-history-loss"' not in evaluation.report_html
-        assert figures.__doc__
+        assert 'id="chart-roc"' in evaluation.report_html
 
 
 def _coloured(text: str, scheme: str) -> str:

@@ -15,9 +15,7 @@ from lstm_adversarial_attack import metrics as m
 
 # Few distinct scores, so that ties are common.
 SCORES = st.integers(0, 6).map(lambda tenth: tenth / 6)
-SAMPLES = st.lists(
-    st.tuples(st.integers(0, 1), SCORES, st.integers(0, 5), st.integers(0, 3)), min_size=4, max_size=40
-)
+SAMPLES = st.lists(st.tuples(st.integers(0, 1), SCORES, st.integers(0, 5), st.integers(0, 3)), min_size=4, max_size=40)
 
 
 def _columns(samples):
@@ -44,8 +42,7 @@ def _oracle(y, p, weights, threshold):
 @settings(deadline=None, max_examples=60)
 def test_weighted_figures_agree_with_scikit_learn(samples):
     y, p, patient, drawn = _columns(samples)
-    drawn = drawn.max() and np.resize(drawn, patient.max() + 1)
-    assume(np.ndim(drawn) == 1)
+    drawn = np.resize(drawn, patient.max() + 1)  # how often the bootstrap drew each patient
     weights = drawn[patient].astype(float)
     assume(len(set(y[weights > 0])) == 2)
     ranking, sums = (
@@ -114,17 +111,15 @@ def test_one_class_leaves_ranking_undefined():
     assert figures["prevalence"] == m.Estimate(0.0, 0.0, 0.0)
 
 
-def test_undefined_in_most_resamples_has_no_interval():
-    # One death among two patients' stays, both of which must be drawn for two classes: half of the draws;
-    # with three patients and one survivor and one death, fewer.
-    few = m.prediction_metrics([1, 0], [0.9, 0.1], [1, 2], threshold=0.5, resamples=400, seed=5)
-    defined = 1 - 2 * 0.25
-    assert defined == 0.5
-    assert few["auroc"].value == 1.0
-    rare = m.prediction_metrics([1, 0, 1, 0], [0.9, 0.1, 0.8, 0.2], [1, 1, 2, 2], threshold=0.5, resamples=50)
+def test_one_patient_has_no_interval():
+    figures = m.prediction_metrics([1, 0], [0.9, 0.1], [1, 1], threshold=0.5, resamples=50)
+    assert figures["auroc"] == m.Estimate(1.0, None, None)
+
+
+def test_undefined_resamples_are_left_out_and_too_many_leave_no_interval():
+    # 38 survivors and 1 death, each a patient: a resample without the death is left out, about 37 %.
+    rare = m.prediction_metrics([0] * 38 + [1], [0.1] * 38 + [0.9], range(39), threshold=0.5, resamples=400)
     assert rare["auroc"] == m.Estimate(1.0, 1.0, 1.0)
-    nobody = m.prediction_metrics([1, 0], [0.9, 0.1], [1, 1], threshold=0.5, resamples=50)
-    assert nobody["auroc"] == m.Estimate(1.0, None, None)
     assert m._estimate(np.array([0.5, np.nan, np.nan, 0.5]), 4) == m.Estimate(0.5, None, None)
     assert m._estimate(np.array([0.5, np.nan, 0.4, 0.4]), 4) == m.Estimate(0.5, 0.4, 0.4)
 

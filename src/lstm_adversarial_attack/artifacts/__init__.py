@@ -4,12 +4,20 @@ An artifact is a folder of data files and a ``manifest.json``. Opening one verif
 one happens under another name and ends in a rename, so that nothing ever looks complete that is not.
 """
 
-from lstm_adversarial_attack.artifacts.folder import Artifact, Draft, Occupant, occupant, open_artifact, write_artifact
-from lstm_adversarial_attack.artifacts.manifest import Manifest, digest_of
+from lstm_adversarial_attack.artifacts.folder import (
+    Artifact,
+    Draft,
+    Occupant,
+    occupant,
+    open_artifact,
+    write_artifact,
+)
+from lstm_adversarial_attack.artifacts.manifest import Identity, Manifest, digest_of
 
 __all__ = [
     "Artifact",
     "Draft",
+    "Identity",
     "Manifest",
     "Occupant",
     "digest_of",

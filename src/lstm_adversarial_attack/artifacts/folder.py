@@ -17,8 +17,8 @@ import polars as pl
 from lstm_adversarial_attack.artifacts.manifest import (
     MANIFEST_NAME,
     SCHEMA_VERSIONS,
+    Identity,
     Manifest,
-    digest_of,
     environment,
     file_entry,
     is_file_name,
@@ -173,15 +173,7 @@ def _claims_kind(path: Path, kind: str) -> bool:
 
 
 @contextmanager
-def write_artifact(
-    out: Path,
-    *,
-    kind: str,
-    stage: str,
-    settings: dict[str, Any],
-    seed: int | None,
-    inputs: dict[str, str],
-) -> Iterator[Draft]:
+def write_artifact(out: Path, identity: Identity, *, stage: str) -> Iterator[Draft]:
     """Yield a `Draft`; when the block ends well, the artifact stands whole at ``out``, else nothing changed.
 
     What the block keeps under ``draft.work`` is there again when the same work (same settings, seed and
@@ -191,20 +183,19 @@ def write_artifact(
         UserError: another process is writing the same artifact, or ``out`` cannot be written.
     """
     work_root = out.parent / f".{out.name}.work"
-    key = digest_of({"kind": kind, "settings": settings, "seed": seed, "inputs": inputs})[:16]
     try:
         work_root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{out}: cannot be written here ({error.strerror}); give --out another address") from error
     with _exclusive(work_root, out):
-        work = _only(work_root, key)
+        work = _only(work_root, identity.key)
         draft_path = work_root / "draft"
         shutil.rmtree(draft_path, ignore_errors=True)
         draft_path.mkdir()
         draft = Draft(draft_path, work)
         try:
             yield draft
-            _seal(draft, kind=kind, stage=stage, settings=settings, seed=seed, inputs=inputs)
+            _seal(draft, identity, stage)
         except BaseException:
             shutil.rmtree(draft_path, ignore_errors=True)
             if not any(work.iterdir()):
@@ -221,7 +212,9 @@ def _exclusive(work_root: Path, out: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"{out}: another process is writing this artifact; wait for it or give --out another") from error
+            raise UserError(
+                f"{out}: another process is writing this artifact; wait for it or give --out another"
+            ) from error
         yield
 
 
@@ -235,12 +228,16 @@ def _only(work_root: Path, key: str) -> Path:
     return work
 
 
-def _seal(draft: Draft, **identity: Any) -> None:
+def _seal(draft: Draft, identity: Identity, stage: str) -> None:
     """Checksum the files, write the manifest last, and see that all of it is on disk."""
     files = {path.name: file_entry(path) for path in sorted(draft.path.iterdir())}
     manifest = Manifest(
-        **identity,
-        schema_version=SCHEMA_VERSIONS[identity["kind"]],
+        kind=identity.kind,
+        schema_version=SCHEMA_VERSIONS[identity.kind],
+        stage=stage,
+        settings=identity.settings,
+        seed=identity.seed,
+        inputs=identity.inputs,
         files=files,
         rows=draft.rows,
         digest="0" * 64,

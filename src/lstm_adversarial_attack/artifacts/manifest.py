@@ -28,7 +28,17 @@ SCHEMA_VERSIONS = {
 
 MANIFEST_NAME = "manifest.json"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_LIBRARIES = ("duckdb", "msgspec", "numpy", "optuna", "plotly", "polars", "safetensors", "scikit-learn", "torch")
+_LIBRARIES = (
+    "duckdb",
+    "msgspec",
+    "numpy",
+    "optuna",
+    "plotly",
+    "polars",
+    "safetensors",
+    "scikit-learn",
+    "torch",
+)
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -38,6 +48,20 @@ class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     sha256: Sha256
     size: int
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What tells one piece of work from another before it is done; inputs are kinds with their digests."""
+
+    kind: str
+    settings: dict[str, Any]
+    seed: int | None
+    inputs: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """A short name of the work."""
+        return digest_of(self)[:16]
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -57,6 +81,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     rows: dict[str, int]
     digest: Sha256
     environment: dict[str, Any]
+
+    @property
+    def identity(self) -> Identity:
+        """What the artifact was made of."""
+        return Identity(kind=self.kind, settings=self.settings, seed=self.seed, inputs=self.inputs)
 
     def expected_digest(self) -> str:
         """Return the digest that the other fields call for."""

@@ -56,7 +56,17 @@ def attack(
         cells = editable.to(values.device).expand_as(values)
     with attackable(model):
         found = ista(
-            model, values, labels, context, low, high, cells, steps=steps, lr=lr, sparsity=sparsity, kappa=kappa
+            model,
+            values,
+            labels,
+            context,
+            low,
+            high,
+            cells,
+            steps=steps,
+            lr=lr,
+            sparsity=sparsity,
+            kappa=kappa,
         )
         return verified(model, values, labels, context, found, kappa=kappa)
 
@@ -94,9 +104,7 @@ def verified(
     def confirmed(found: Found) -> Found:
         turned = margin(model, values + found.delta, labels, context) + kappa <= 0
         holds = found.success & turned
-        return Found(
-            torch.where(holds[:, None, None], found.delta, 0.0), torch.where(holds, found.iteration, 0)
-        )
+        return Found(torch.where(holds[:, None, None], found.delta, 0.0), torch.where(holds, found.iteration, 0))
 
     return AttackResult(
         confirmed(result.first),

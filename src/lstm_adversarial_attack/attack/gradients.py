@@ -42,18 +42,18 @@ def attackable(model: nn.Module) -> Iterator[nn.Module]:
     was_training = {module: module.training for module in model.modules()}
     wanted_gradient = {weight: weight.requires_grad for weight in model.parameters()}
     recurrent = [module for module in model.modules() if isinstance(module, nn.RNNBase)]
-    dropouts = [module.dropout for module in recurrent]
+    dropouts = [layer.dropout for layer in recurrent]
     try:
         model.eval()
         for weight in wanted_gradient:
             weight.requires_grad_(False)
-        for module in recurrent:
-            module.dropout = 0.0
-            module.train(next(module.parameters()).is_cuda)
+        for layer in recurrent:
+            layer.dropout = 0.0
+            layer.train(next(layer.parameters()).is_cuda)
         yield model
     finally:
-        for module, dropout in zip(recurrent, dropouts, strict=True):
-            module.dropout = dropout
+        for layer, dropout in zip(recurrent, dropouts, strict=True):
+            layer.dropout = dropout
         for weight, wanted in wanted_gradient.items():
             weight.requires_grad_(wanted)
         for module, training in was_training.items():

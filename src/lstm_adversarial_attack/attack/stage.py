@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -17,7 +17,7 @@ from lstm_adversarial_attack.attack.result import AttackResult, Found, Kind
 from lstm_adversarial_attack.attack.target import Target, load_target
 from lstm_adversarial_attack.devices import describe, prepare
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.frames import EXAMPLES, PERTURBATIONS, with_features
+from lstm_adversarial_attack.frames import EXAMPLES, PERTURBATIONS, typed, with_features
 from lstm_adversarial_attack.settings import AttackSettings, checked
 from lstm_adversarial_attack.stage import Context, Stage
 
@@ -36,7 +36,7 @@ def run(context: Context) -> None:
             "attack; train a better model or choose another --split"
         )
     progress, draft = context.progress, context.draft
-    chunks = chosen.split(settings.chunk_size)
+    chunks = torch.split(chosen, settings.chunk_size)
     progress.start("samples", len(chosen))
     results, turned = [], 0
     for number, chunk in enumerate(chunks):
@@ -134,7 +134,7 @@ def _examples(target: Target, chosen: Tensor, result: AttackResult) -> pl.DataFr
             "gradients": result.gradients.cpu().numpy(),
             "forwards": result.forwards.cpu().numpy(),
         }
-        frames.append(pl.DataFrame(columns).cast(dict(EXAMPLES)))
+        frames.append(typed(pl.DataFrame(columns), EXAMPLES))
     return pl.concat(frames).sort("sample", "kind")
 
 
@@ -166,7 +166,7 @@ def _perturbations(target: Target, chosen: Tensor, result: AttackResult) -> pl.D
             "original_clinical": original * std[feature] + mean[feature],
             "delta_clinical": delta * std[feature],
         }
-        frames.append(pl.DataFrame(columns).cast(dict(with_features(PERTURBATIONS, dataset.features.names))))
+        frames.append(typed(pl.DataFrame(columns), with_features(PERTURBATIONS, dataset.features.names)))
     return pl.concat(frames).sort("sample", "kind", "hour", "feature")
 
 
@@ -175,12 +175,10 @@ def _summary(examples: pl.DataFrame) -> str:
     parts = []
     for label, name in ((0, "0 -> 1"), (1, "1 -> 0")):
         part = sparsest.filter(pl.col("label") == label)
-        cells = part["l0"].median()
-        shown = "" if cells is None else f" (median {cells:g} changed cells)"
+        cells = part["l0"].drop_nulls().to_numpy()
+        shown = f" (median {np.median(cells):g} changed cells)" if len(cells) else ""
         parts.append(f"{name}: {part['success'].sum()} of {len(part)} turned{shown}")
     return "; ".join(parts)
 
 
-STAGE = Stage(
-    name="attack", makes="examples", takes=("dataset", "model"), may_take=("attack-settings",), run=run
-)
+STAGE = Stage(name="attack", makes="examples", takes=("dataset", "model"), may_take=("attack-settings",), run=run)

@@ -12,7 +12,7 @@ from lstm_adversarial_attack.evaluate import report
 from lstm_adversarial_attack.evaluate.attack_results import attack_directions, cells_out_of_range
 from lstm_adversarial_attack.evaluate.gate import gate
 from lstm_adversarial_attack.evaluate.headline import headline
-from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, CohortStep, EvaluationInputs, Progress
+from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, EvaluationInputs, Progress
 from lstm_adversarial_attack.evaluate.results import (
     Gate,
     Metrics,
@@ -26,7 +26,7 @@ from lstm_adversarial_attack.evaluate.tables import tables
 from lstm_adversarial_attack.frames import SPLITS
 from lstm_adversarial_attack.metrics import Estimate, confusion, prediction_metrics
 
-__all__ = ["CohortStep", "Evaluation", "EvaluationInputs", "evaluate"]
+__all__ = ["Evaluation", "EvaluationInputs", "evaluate"]
 
 _STEPS = ("prediction", "attack", "susceptibility", "report")
 
@@ -86,7 +86,9 @@ def evaluate(
         settings=settings,
         threshold=inputs.threshold,
         cohort_flow=inputs.cohort_flow,
-        splits={split: _split_counts(inputs, split) for split in SPLITS},
+        cohort=_counts(inputs.samples),
+        splits={split: _counts(inputs.samples_of(split)) for split in SPLITS},
+        shared_patients=_shared_patients(inputs),
         prediction=prediction,
         confusion=confusion(test["label"], test["probability"], inputs.threshold),
         attacked_split=inputs.attacked_split,
@@ -116,13 +118,17 @@ def _prediction(inputs: EvaluationInputs, split: str, settings: Settings) -> dic
     )
 
 
-def _split_counts(inputs: EvaluationInputs, split: str) -> SplitCounts:
-    samples = inputs.samples.filter(pl.col("split").cast(pl.String) == split)
+def _counts(samples: pl.DataFrame) -> SplitCounts:
     return SplitCounts(
         samples=samples.height,
         patients=samples["subject_id"].n_unique(),
         deaths=int((samples["label"] == 1).sum()),
     )
+
+
+def _shared_patients(inputs: EvaluationInputs) -> int:
+    splits = inputs.samples.group_by("subject_id").agg(pl.col("split").n_unique())
+    return splits.filter(pl.col("split") > 1).height
 
 
 def _susceptibility(

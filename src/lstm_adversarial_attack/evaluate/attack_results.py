@@ -58,9 +58,7 @@ def cells_out_of_range(inputs: EvaluationInputs) -> int:
     ranges = np.array([feature.measurement.physiological for feature in inputs.features])
     cells = inputs.perturbations
     low, high = ranges[cells["feature"].to_physical().to_numpy()].T
-    changed = (
-        cells["original_clinical"].cast(pl.Float64) + cells["delta_clinical"].cast(pl.Float64)
-    ).to_numpy()
+    changed = (cells["original_clinical"].cast(pl.Float64) + cells["delta_clinical"].cast(pl.Float64)).to_numpy()
     slack = _RANGE_SLACK * (high - low)
     return int(((changed < low - slack) | (changed > high + slack)).sum())
 
@@ -87,10 +85,7 @@ def _direction(inputs: EvaluationInputs, direction: Direction, resamples: int, s
         attacked=attacked.height,
         gradients_mean=means[0],
         forwards_mean=means[1],
-        kinds={
-            kind: _outcome(of_kind(inputs.examples, direction, kind), resamples, seed)
-            for kind in EXAMPLE_KINDS
-        },
+        kinds={kind: _outcome(of_kind(inputs.examples, direction, kind), resamples, seed) for kind in EXAMPLE_KINDS},
     )
 
 

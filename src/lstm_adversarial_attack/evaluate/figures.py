@@ -7,7 +7,7 @@ are drawn by ``report.js`` from `susceptibility_data`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import polars as pl
@@ -61,6 +61,9 @@ _SPLIT_LINES = {"test": ("$0_to_1", "solid"), "validation": ("$faint", "dash"), 
 #: A budget axis is logarithmic where the largest is so many times the smallest.
 _LOG_SPAN = 20
 
+#: So few epochs are marked one by one: a line needs two neighbours.
+_FEW_EPOCHS = 10
+
 
 class Figure(msgspec.Struct, frozen=True):
     """One chart: what it shows in words, and what Plotly draws."""
@@ -90,9 +93,7 @@ def figures(inputs: EvaluationInputs, metrics: Metrics, tables: dict[str, pl.Dat
     return {figure.id: figure for figure in made if figure.data}
 
 
-def susceptibility_data(
-    inputs: EvaluationInputs, metrics: Metrics, tables: dict[str, pl.DataFrame]
-) -> dict[str, Any]:
+def susceptibility_data(inputs: EvaluationInputs, metrics: Metrics, tables: dict[str, pl.DataFrame]) -> dict[str, Any]:
     """Return what the heat map and its bar charts choose from; conditions are ``direction/kind``."""
     cells = tables["susceptibility_cells"]
     found = [
@@ -106,9 +107,7 @@ def susceptibility_data(
         "quantities": {key: {"label": label, "format": form} for key, (label, form) in QUANTITIES.items()},
         "measured": [[_short(value) for value in row] for row in inputs.observed_rate.T.tolist()],
         "values": {key: _condition_values(inputs, cells, key) for key, result in found if result.examples},
-        "measurements": {
-            key: [_shares(m.share) for m in result.measurements.values()] for key, result in found
-        },
+        "measurements": {key: [_shares(m.share) for m in result.measurements.values()] for key, result in found},
         "hour_shares": {key: [_shares(share) for share in result.hours] for key, result in found},
         "examples": {key: result.examples for key, result in found},
     }
@@ -150,7 +149,13 @@ def _cohort(metrics: Metrics) -> Figure:
         if steps
         else [],
         layout=_layout(
-            "ICU stays", "", barmode="stack", bargap=0.35, height=70 + 34 * len(steps), yaxis_showgrid=False
+            "ICU stays",
+            "",
+            barmode="stack",
+            bargap=0.35,
+            height=70 + 34 * len(steps),
+            yaxis_showgrid=False,
+            xaxis_tickformat=",",
         ),
     )
 
@@ -178,9 +183,7 @@ def _precision_recall(metrics: Metrics, points: pl.DataFrame) -> Figure:
         id="precision-recall",
         title="Precision and recall",
         alt=f"Precision-recall curves of the three splits. {_in_words('AUPRC', metrics, 'auprc')}",
-        data=[*guide, *lines, *_operating_point(test["recall"].value, test["precision"].value)]
-        if lines
-        else [],
+        data=[*guide, *lines, *_operating_point(test["recall"].value, test["precision"].value)] if lines else [],
         layout=_layout("Recall", "Precision", **_UNIT_SQUARE),
     )
 
@@ -199,8 +202,12 @@ def _calibration(bins: pl.DataFrame) -> Figure:
 def _history(inputs: EvaluationInputs, columns: tuple[str, str], name: str, title: str) -> Figure:
     history = inputs.history
     styles = (("$faint", "dash"), ("$0_to_1", "solid")) if name == "loss" else _PAIR
+    mode = "lines" if history.height > _FEW_EPOCHS else "lines+markers"
     data = [
-        _line(history["epoch"].to_list(), history[column].to_list(), column.replace("_", " "), *style)
+        {
+            **_line(history["epoch"].to_list(), history[column].to_list(), column.replace("_", " "), *style),
+            "mode": mode,
+        }
         for column, style in zip(columns, styles, strict=True)
         if history[column].is_finite().any()
     ]
@@ -209,17 +216,21 @@ def _history(inputs: EvaluationInputs, columns: tuple[str, str], name: str, titl
         title=title,
         alt=f"{title} by epoch of training, over {history.height} epochs.",
         data=data,
-        layout=_layout("Epoch", title, yaxis_rangemode="tozero" if name == "loss" else "normal"),
+        layout=_layout(
+            "Epoch",
+            "Loss" if name == "loss" else "",
+            yaxis_rangemode="tozero" if name == "loss" else "normal",
+        ),
     )
 
 
 def _success(curves: pl.DataFrame, against: str, axis: str, words: str) -> Figure:
     part = curves.filter(pl.col("against") == against)
     budgets = part.filter(pl.col("budget") > 0)["budget"]
-    log = budgets.len() > 0 and float(budgets.max()) > _LOG_SPAN * float(budgets.min())  # type: ignore[arg-type]
+    log = budgets.len() > 0 and cast(float, budgets.max()) > _LOG_SPAN * cast(float, budgets.min())
     return Figure(
         id=f"success-{against}",
-        title=f"Success against {axis[0].lower()}{axis[1:]}",
+        title=f"Success against {axis[0].lower()}{axis[1:].removesuffix(', SD')}",
         alt=f"Share of attacked samples whose prediction is turned with {words}, by direction and kind of "
         "example; failures never succeed. The table of outcomes holds quartiles.",
         data=_condition_lines(part, EXAMPLE_KINDS, log) if budgets.len() else [],
@@ -242,22 +253,23 @@ def _discovery(curves: pl.DataFrame) -> Figure:
         alt="Share of attacked samples whose prediction has been turned, by iteration of the attack; the end "
         "of each line is the success rate.",
         data=_condition_lines(part, ("first",), log=False),
-        layout=_layout(
-            "Iteration", "Share of attacked samples turned", yaxis_range=[0, 1.02], yaxis_tickformat=".0%"
-        ),
+        layout=_layout("Iteration", "Share of attacked samples turned", yaxis_range=[0, 1.02], yaxis_tickformat=".0%"),
     )
 
 
 def _condition_lines(curves: pl.DataFrame, kinds: tuple[str, ...], log: bool) -> list[dict[str, Any]]:
+    """Return a line for each direction and kind that was attacked, all drawn to the largest budget."""
     lines = []
+    last = curves["budget"].max()
     for direction in DIRECTIONS:
         for kind in kinds:
             line = curves.filter(pl.col("direction") == direction.key, pl.col("kind") == kind)
-            line = line.filter(pl.col("budget") > 0) if log else line
             if line.height:
                 x, y = _shorts(line["budget"]), _shorts(line["share"])
+                x, y = [*x, _short(cast(float, last))], [*y, y[-1]]
                 name = f"{direction.arrow}, {kind}"
-                styled = _line(x, y, name, f"${direction.key}", KIND_DASHES[kind])
+                drawn = slice(1, None) if log else slice(None)  # a logarithm has no zero
+                styled = _line(x[drawn], y[drawn], name, f"${direction.key}", KIND_DASHES[kind])
                 # Between two budgets nothing more is turned: a step, not a slope.
                 styled["line"]["shape"] = "hv"
                 lines.append({**styled, "hovertemplate": "%{y:.1%} within %{x:.4~g}"})
@@ -319,12 +331,13 @@ def _layout(x_title: str, y_title: str, **special: Any) -> dict[str, Any]:
         "margin": {"l": 8, "r": 12, "t": 8, "b": 8},
         "showlegend": False,
         "hovermode": "closest",
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "$faint", "activecolor": "$ink"},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "$muted"},
         "hoverlabel": {"bgcolor": "$raised", "bordercolor": "$faint", "font": {"color": "$ink"}},
-        "xaxis": {**axis, "title": {"text": x_title, "standoff": 8}},
-        "yaxis": {**axis, "title": {"text": y_title, "standoff": 8}},
+        "xaxis": {**axis, "title": _title(x_title)},
+        "yaxis": {**axis, "title": _title(y_title)},
     }
     for name, value in special.items():
         part, _, key = name.partition("_")
@@ -335,6 +348,10 @@ def _layout(x_title: str, y_title: str, **special: Any) -> dict[str, Any]:
         else:
             layout[name] = value
     return layout
+
+
+def _title(text: str) -> dict[str, Any]:
+    return {"text": text, "standoff": 8, "font": {"size": 13}}
 
 
 _UNIT_SQUARE = {"xaxis_range": [0, 1], "yaxis_range": [0, 1.02]}

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from lstm_adversarial_attack.catalogue import Feature
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, Direction
 from lstm_adversarial_attack.evaluate.results import Metrics
-from lstm_adversarial_attack.frames import SPLITS
 from lstm_adversarial_attack.metrics import Estimate
 
 #: What stands for an undefined number.
@@ -62,13 +61,15 @@ def number_interval(estimate: Estimate) -> str:
 
 
 def _cohort(metrics: Metrics) -> str:
-    splits = [metrics.splits[name] for name in SPLITS]
-    samples, deaths = sum(s.samples for s in splits), sum(s.deaths for s in splits)
-    test = metrics.splits["test"]
+    whole, test = metrics.cohort, metrics.splits["test"]
+    if whole.samples == 0:
+        return "Cohort: no ICU stay is left in it."
+    shared = metrics.shared_patients
     return (
-        f"Cohort: {counted(samples, 'ICU stay')} of {counted(sum(s.patients for s in splits), 'patient')}, "
-        f"{percent(deaths / samples if samples else None)} of them ending in death in hospital; "
-        f"{counted(test.samples, 'stay')} of {counted(test.patients, 'patient')} held out for the test."
+        f"Cohort: {counted(whole.samples, 'ICU stay')} of {counted(whole.patients, 'patient')}, "
+        f"{percent(whole.deaths / whole.samples)} of the stays ending in death in hospital; the test holds "
+        f"{counted(test.samples, 'stay')} of {counted(test.patients, 'patient')}"
+        + (f", but {counted(shared, 'patient')} also in another split." if shared else ", none in another split.")
     )
 
 
@@ -76,13 +77,13 @@ def _prediction(metrics: Metrics) -> str:
     test = metrics.prediction["test"]
     if test["auroc"].value is None:
         return (
-            "Prediction: AUROC and AUPRC are undefined, because the held-out test stays "
+            "Prediction: AUROC and AUPRC are undefined, because the test stays "
             f"{_classes(metrics.splits['test'].samples, metrics.splits['test'].deaths)}."
         )
     return (
-        f"Prediction: on held-out patients AUROC {number_interval(test['auroc'])}, "
+        f"Prediction: on the test split AUROC {number_interval(test['auroc'])}, "
         f"AUPRC {number_interval(test['auprc'])} where {percent(test['prevalence'].value)} died, "
-        f"and F1 {number_interval(test['f1'])} at the threshold chosen on validation patients."
+        f"and F1 {number_interval(test['f1'])} at the threshold chosen on the validation split."
     )
 
 
@@ -111,8 +112,8 @@ def _size(metrics: Metrics, direction: Direction, cells: int) -> str:
     if fewest is None or least is None:
         return f"{direction.words}: no median, the attack failed too often"
     return (
-        f"{direction.words}: half of the attacked are turned by {fewest:,.4g} of {cells:,} cells or fewer, "
-        f"and by {least:.2f} standard deviations in all or less"
+        f"{direction.words}: the median sample is turned by changing {fewest:,.5g} of {cells:,} cells, "
+        f"or by changes that sum to {least:.2f} standard deviations"
     )
 
 
@@ -121,8 +122,7 @@ def _places(metrics: Metrics, direction: Direction, labels: dict[str, str]) -> s
     if sparsest.examples == 0:
         return f"{direction.words}: no example was found"
     measurements = ", ".join(
-        f"{labels[name]} ({percent(sparsest.measurements[name].share.value)})"
-        for name in sparsest.top_measurements
+        f"{labels[name]} ({percent(sparsest.measurements[name].share.value)})" for name in sparsest.top_measurements
     )
     hours = ", ".join(str(hour) for hour in sparsest.top_hours)
     return f"{direction.words}: {measurements} of the sparsest examples, mostly in hours {hours}"

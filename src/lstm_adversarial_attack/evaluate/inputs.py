@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from lstm_adversarial_attack.artifacts.contents import CohortStep
 from lstm_adversarial_attack.catalogue import Feature
 from lstm_adversarial_attack.frames import (
     EXAMPLES,
@@ -42,16 +43,6 @@ DIRECTIONS = (
     Direction(0, "0_to_1", "0 → 1", "survivors called dead", "survivors"),
     Direction(1, "1_to_0", "1 → 0", "deaths called survivors", "deaths"),
 )
-
-
-class CohortStep(msgspec.Struct, frozen=True):
-    """What is left of the cohort after a rule."""
-
-    rule: str
-    description: str
-    stays: int
-    patients: int
-    deaths: int
 
 
 @dataclass(frozen=True)
@@ -115,3 +106,7 @@ class EvaluationInputs:
     def predictions_of(self, split: str) -> pl.DataFrame:
         """Return the predictions of one split."""
         return self.predictions.filter(pl.col("split").cast(pl.String) == split)
+
+    def samples_of(self, split: str) -> pl.DataFrame:
+        """Return the samples of one split."""
+        return self.samples.filter(pl.col("split").cast(pl.String) == split)

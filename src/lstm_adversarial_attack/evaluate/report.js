@@ -6,6 +6,8 @@
   const config = {
     displaylogo: false,
     responsive: true,
+    // Without a pointer that hovers, the toolbar would lie over the figure for good.
+    ...(matchMedia("(hover: hover)").matches ? {} : { displayModeBar: false }),
     modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
   };
   const drawn = new Map();
@@ -83,17 +85,19 @@
     if (details.open && figure) details.querySelector(".scroll").replaceChildren(...numbers(figure));
   }
 
-  const axis = { gridcolor: "$grid", linecolor: "$faint", zeroline: false, automargin: true };
+  const axis = { gridcolor: "$grid", linecolor: "$faint", zeroline: false, automargin: true, tickfont: { size: 12 } };
   const base = {
     margin: { l: 8, r: 12, t: 8, b: 8 },
     showlegend: false,
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: "$faint", activecolor: "$ink" },
     font: { family: "system-ui, sans-serif", size: 13, color: "$muted" },
     hoverlabel: { bgcolor: "$raised", bordercolor: "$faint", font: { color: "$ink" } },
   };
+  const title = (text) => ({ text, standoff: 8, font: { size: 13 } });
   const hours = Array.from({ length: cells.hours }, (_, hour) => hour);
-  const hourAxis = { ...axis, title: { text: "Hour since ICU admission", standoff: 8 }, dtick: 6 };
+  const hourAxis = { ...axis, title: title("Hour since ICU admission"), dtick: cells.hours > 12 ? 6 : 1 };
 
   function heatMap(condition, quantity) {
     const measured = quantity === "measured";
@@ -113,7 +117,7 @@
     const layout = {
       ...base, height: 110 + 21 * cells.labels.length, meta: { caption: label },
       xaxis: { ...hourAxis, showgrid: false },
-      yaxis: { ...axis, autorange: "reversed", showgrid: false, title: { text: "" }, dtick: 1, tickfont: { size: 12 } },
+      yaxis: { ...axis, autorange: "reversed", showgrid: false, title: { text: "" }, dtick: 1 },
     };
     return { label, figure: { data: [trace], layout } };
   }
@@ -138,8 +142,8 @@
     };
     const layout = {
       ...base, height: 80 + 21 * cells.labels.length, bargap: 0.3, meta: { caption: "Share by measurement" },
-      xaxis: { ...axis, tickformat: ".0%", rangemode: "tozero", title: { text: "Share of found examples", standoff: 8 } },
-      yaxis: { ...axis, title: { text: "" }, dtick: 1, tickfont: { size: 12 }, showgrid: false },
+      xaxis: { ...axis, tickformat: ".0%", rangemode: "tozero", title: title("Share of found examples") },
+      yaxis: { ...axis, title: { text: "" }, dtick: 1, showgrid: false },
     };
     return { data: [trace], layout };
   }
@@ -153,7 +157,7 @@
     const layout = {
       ...base, height: 300, bargap: 0.2, meta: { caption: "Share by hour" },
       xaxis: { ...hourAxis, showgrid: false },
-      yaxis: { ...axis, tickformat: ".0%", rangemode: "tozero", title: { text: "Share of found examples", standoff: 8 } },
+      yaxis: { ...axis, tickformat: ".0%", rangemode: "tozero", title: title("Share of found examples") },
     };
     return { data: [trace], layout };
   }

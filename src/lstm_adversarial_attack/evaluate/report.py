@@ -118,11 +118,14 @@ def _script_json(data: object) -> str:
     return msgspec.json.encode(data).decode().replace("<", "\\u003c")
 
 
-def _spread(sizes: Quantiles, decimals: int) -> str:
-    """Return a median with its quartiles, such as ``0.45 (0.20 to 0.90)``; infinity where attacks failed."""
-    shown = ["∞" if value is None else f"{value:,.{decimals}f}" for value in (sizes.p25, sizes.p75)]
-    median = "∞" if sizes.median is None else f"{sizes.median:,.{decimals}f}"
-    return f"{median} ({shown[0]} to {shown[1]})"
+def _spread(sizes: Quantiles, decimals: int | None = None) -> str:
+    """Return a median with its quartiles, such as ``0.45 (0.20 to 0.90)``; infinity where attacks failed.
+
+    Without ``decimals``, as many as are needed: a median of whole numbers is whole or a half.
+    """
+    form = ",.5g" if decimals is None else f",.{decimals}f"
+    p25, median, p75 = ("∞" if value is None else format(value, form) for value in (sizes.p25, sizes.median, sizes.p75))
+    return f"{median} ({p25} to {p75})"
 
 
 def _clinical_decimals(precision: float) -> int:

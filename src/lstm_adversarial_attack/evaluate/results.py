@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from lstm_adversarial_attack.evaluate.inputs import CohortStep
+from lstm_adversarial_attack.artifacts.contents import CohortStep
 from lstm_adversarial_attack.metrics import Confusion, Estimate
 
 #: Digits that are the same on every machine: sums in another order differ in the last of seventeen.
@@ -108,7 +108,9 @@ class Metrics(msgspec.Struct, frozen=True):
     settings: Settings
     threshold: float
     cohort_flow: tuple[CohortStep, ...]
+    cohort: SplitCounts  # all splits together
     splits: dict[str, SplitCounts]
+    shared_patients: int  # who have samples in more than one split
     prediction: dict[str, dict[str, Estimate]]  # split, figure (metrics.FIGURES); held out: test alone
     confusion: Confusion  # of the test split, at the threshold
     attacked_split: str
@@ -124,9 +126,7 @@ def quantiles(values: npt.ArrayLike) -> Quantiles:
     None where there are no values, or where the answer is infinite: an interpolation that leans on an
     infinite neighbour is infinite.
     """
-    return Quantiles(
-        *(_quantile(np.sort(np.asarray(values, dtype=float)), q) for q in (0.25, 0.5, 0.75, 0.9))
-    )
+    return Quantiles(*(_quantile(np.sort(np.asarray(values, dtype=float)), q) for q in (0.25, 0.5, 0.75, 0.9)))
 
 
 def _quantile(ordered: npt.NDArray[np.float64], share: float) -> float | None:

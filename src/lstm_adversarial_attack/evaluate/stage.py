@@ -13,7 +13,14 @@ from lstm_adversarial_attack.artifacts.contents import CohortStep, Headline, Mod
 from lstm_adversarial_attack.catalogue import FeatureSet
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.evaluate.analysis import EvaluationInputs, evaluate
-from lstm_adversarial_attack.frames import EXAMPLES, HISTORY, PERTURBATIONS, PREDICTIONS, SAMPLES, with_features
+from lstm_adversarial_attack.frames import (
+    EXAMPLES,
+    HISTORY,
+    PERTURBATIONS,
+    PREDICTIONS,
+    SAMPLES,
+    with_features,
+)
 from lstm_adversarial_attack.settings import EvaluateSettings
 from lstm_adversarial_attack.stage import Context, Stage
 
@@ -36,8 +43,8 @@ def run(context: Context) -> None:
     for name, table in evaluation.tables.items():
         draft.write_frame(f"{name}.parquet", table, table.schema)
         table.write_csv(draft.path / f"{name}.csv")
-    verdict = "passed" if evaluation.gate.passed else "not passed"
-    progress.say(f"quality gate {verdict}: {'; '.join(evaluation.gate.reasons)}")
+    reasons = "; ".join(evaluation.gate.reasons)
+    progress.say("quality gate passed" if evaluation.gate.passed else f"quality gate not passed: {reasons}")
 
 
 def _check_lineage(dataset: Artifact, model: Artifact, examples: Artifact) -> None:

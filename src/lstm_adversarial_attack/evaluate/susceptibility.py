@@ -124,15 +124,11 @@ def cells_table(inputs: EvaluationInputs, found: list[Condition]) -> pl.DataFram
     return pl.concat(frames).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
-def susceptibility(
-    inputs: EvaluationInputs, condition: Condition, *, resamples: int, seed: int
-) -> Susceptibility:
+def susceptibility(inputs: EvaluationInputs, condition: Condition, *, resamples: int, seed: int) -> Susceptibility:
     """Return what the found examples of ``condition`` change, by measurement and by hour."""
     by_feature = _touched(condition, condition.feature, len(inputs.features))
     by_hour = _touched(condition, condition.hour, inputs.hours)
-    shares = patient_shares(
-        np.hstack([by_feature, by_hour]), condition.subjects, resamples=resamples, seed=seed
-    )
+    shares = patient_shares(np.hstack([by_feature, by_hour]), condition.subjects, resamples=resamples, seed=seed)
     feature_shares, hour_shares = shares[: len(inputs.features)], shares[len(inputs.features) :]
     scores = np.nansum(cell_quantities(condition, inputs.hours, len(inputs.features)).s, axis=0)
     return Susceptibility(

@@ -118,9 +118,7 @@ def _curve_rows(inputs: EvaluationInputs) -> dict[str, list[tuple[Any, ...]]]:
             ("precision_recall", precision_recall_points(*data)),
         ):
             rows[name] += [(split, x, y) for x, y in zip(curve.x, curve.y, strict=True)]
-        rows["calibration"] += [
-            (split, b.mean_predicted, b.observed, b.count) for b in calibration_bins(*data)
-        ]
+        rows["calibration"] += [(split, b.mean_predicted, b.observed, b.count) for b in calibration_bins(*data)]
     return rows
 
 

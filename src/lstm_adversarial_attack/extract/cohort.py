@@ -9,7 +9,7 @@ import polars as pl
 
 from lstm_adversarial_attack.artifacts.contents import CohortStep
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.frames import STAYS
+from lstm_adversarial_attack.frames import STAYS, typed
 
 #: Ages above 89 are hidden in MIMIC-III behind a date of birth 300 years back; their median is 91.4.
 HIDDEN_AGE_YEARS = 91
@@ -66,15 +66,11 @@ def apply_rules(stays: pl.DataFrame, rules: Iterable[Rule]) -> tuple[pl.DataFram
 def tidy(stays: pl.DataFrame) -> pl.DataFrame:
     """Return raw stays as `frames.STAYS`: ages in whole years with hidden ones at 91, ordered by stay."""
     age = pl.col("age_years").floor()
-    return (
-        stays.with_columns(
-            age_years=pl.when(age > 89).then(HIDDEN_AGE_YEARS).otherwise(age),
-            charting_system=pl.col("charting_system").str.to_lowercase(),
-        )
-        .cast(dict(STAYS))
-        .select(list(STAYS))
-        .sort("stay_id")
+    aged = stays.with_columns(
+        age_years=pl.when(age > 89).then(HIDDEN_AGE_YEARS).otherwise(age),
+        charting_system=pl.col("charting_system").str.to_lowercase(),
     )
+    return typed(aged, STAYS).sort("stay_id")
 
 
 def min_measurements_rule(minimum: int, counts: pl.DataFrame) -> Rule:

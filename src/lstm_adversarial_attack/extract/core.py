@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
-from typing import Any
 
 import polars as pl
+from msgspec.structs import asdict
 
 from lstm_adversarial_attack.artifacts.contents import CohortStep, ValueCount
-from lstm_adversarial_attack.catalogue import FeatureSet, Limits, Source, Table
+from lstm_adversarial_attack.catalogue import FeatureSet, Source, Table
 from lstm_adversarial_attack.extract.cohort import apply_rules, min_measurements_rule, stay_rules, tidy
 from lstm_adversarial_attack.frames import MEASUREMENTS, conform, with_features
 from lstm_adversarial_attack.settings import ExtractSettings
 from lstm_adversarial_attack.sources import EventSource
+
+_NUMBERS = ("add", "multiply", "gt", "ge", "lt", "le")
+_RULES = {"itemid": pl.Int32, "feature": pl.String, **dict.fromkeys(_NUMBERS, pl.Float64)}
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,10 @@ class Events:
 
 
 def extract(
-    source: EventSource, features: FeatureSet, settings: ExtractSettings, on_step: Any = lambda _: None
+    source: EventSource,
+    features: FeatureSet,
+    settings: ExtractSettings,
+    on_step: Callable[[str], None] = lambda _: None,
 ) -> Events:
     """Read the cohort and its measurements from ``source``.
 
@@ -62,7 +68,7 @@ def _read_table(
     features: FeatureSet,
     stays: pl.DataFrame,
     settings: ExtractSettings,
-    on_step: Any,
+    on_step: Callable[[str], None],
 ) -> tuple[pl.DataFrame, dict[str, ValueCount]]:
     """Read one table and return its accepted values with the counts of each feature."""
     on_step(table)
@@ -97,40 +103,23 @@ def convert(raw: pl.DataFrame, wanted: list[tuple[str, Source]]) -> pl.DataFrame
     """
     rules = pl.DataFrame(
         [
-            {
-                "itemid": item,
-                "feature": name,
-                "add": entry.conversion.add,
-                "multiply": entry.conversion.multiply,
-                "rule": index,
-            }
-            for index, (name, entry) in enumerate(wanted)
+            {"itemid": item, "feature": name, **asdict(entry.conversion), **asdict(entry.accepted)}
+            for name, entry in wanted
             for item in entry.items
         ],
-        schema={"itemid": pl.Int32, "feature": pl.String, "add": pl.Float64, "multiply": pl.Float64, "rule": pl.Int32},
+        schema=_RULES,
     )
-    joined = raw.join(rules, on="itemid", how="inner")
-    accepted = reduce(
-        lambda otherwise, pair: pl.when(pl.col("rule") == pair[0]).then(_within(pair[1][1].accepted)).otherwise(otherwise),
-        enumerate(wanted),
-        pl.lit(False),
-    )
-    return joined.select(
+    value = pl.col("value")
+    return raw.join(rules, on="itemid", how="inner").select(
         "stay_id",
         "minute",
         "feature",
-        value=(pl.col("value") + pl.col("add")) * pl.col("multiply"),
-        accepted=accepted & pl.col("value").is_finite(),
+        value=(value + pl.col("add")) * pl.col("multiply"),
+        accepted=pl.all_horizontal(
+            value.is_finite(),
+            (value > pl.col("gt")).fill_null(True),
+            (value >= pl.col("ge")).fill_null(True),
+            (value < pl.col("lt")).fill_null(True),
+            (value <= pl.col("le")).fill_null(True),
+        ),
     )
-
-
-def _within(limits: Limits) -> pl.Expr:
-    value = pl.col("value")
-    tests = {
-        "gt": lambda bound: value > bound,
-        "ge": lambda bound: value >= bound,
-        "lt": lambda bound: value < bound,
-        "le": lambda bound: value <= bound,
-    }
-    given = [test(bound) for name, test in tests.items() if (bound := getattr(limits, name)) is not None]
-    return pl.all_horizontal(given) if given else pl.lit(True)

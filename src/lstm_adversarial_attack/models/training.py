@@ -116,7 +116,7 @@ class _Run:
             group["lr"] = self._lr(number)
         self._model.train()
         total = torch.zeros((), device=order.device)
-        for batch in order.split(self._settings.batch_size):
+        for batch in torch.split(order, self._settings.batch_size):
             total += self._step(self._train[batch]) * len(batch)
         epoch = _judge(self._model, self._validation, number, float(total) / len(self._train))
         self._history.append(epoch)
@@ -174,8 +174,9 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def predict_logits(model: nn.Module, samples: Tensors) -> Tensor:
     """Return the logits [sample, 2] of ``model`` in eval mode."""
     model.eval()
-    batches = zip(samples.values.split(_EVALUATION_BATCH), samples.observed.split(_EVALUATION_BATCH), strict=True)
-    return torch.cat([model(values, observed) for values, observed in batches])
+    order = torch.arange(len(samples), device=samples.labels.device)
+    batches = (samples[batch] for batch in torch.split(order, _EVALUATION_BATCH))
+    return torch.cat([model(batch.values, batch.observed) for batch in batches])
 
 
 def death_probability(logits: Tensor) -> Tensor:

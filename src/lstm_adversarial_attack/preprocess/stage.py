@@ -20,9 +20,7 @@ def run(context: Context) -> None:
     stays = events.frame("stays.parquet", STAYS)
     measurements = events.frame("measurements.parquet", with_features(MEASUREMENTS, features.names))
     context.progress.start(f"{len(stays):,} stays, {len(measurements):,} values")
-    dataset = preprocess(
-        stays, measurements, features.features, context.settings, hours=extraction.window_hours
-    )
+    dataset = preprocess(stays, measurements, features.features, context.settings, hours=extraction.window_hours)
     for split in SPLITS:
         part = dataset.samples.filter(pl.col("split") == split)
         context.progress.say(

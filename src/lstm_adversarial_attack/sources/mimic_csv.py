@@ -16,6 +16,7 @@ import polars as pl
 from lstm_adversarial_attack.artifacts import digest_of
 from lstm_adversarial_attack.catalogue import Table
 from lstm_adversarial_attack.errors import UserError, disk_is_full
+from lstm_adversarial_attack.frames import typed
 from lstm_adversarial_attack.sources import RAW_STAYS, RAW_VALUES
 from lstm_adversarial_attack.sources.sql import sql_text, with_parameters
 
@@ -39,7 +40,12 @@ TABLES = {
         "valuenum": "DOUBLE",
         "error": "SMALLINT",
     },
-    "labevents": {"subject_id": "INTEGER", "itemid": "INTEGER", "charttime": "TIMESTAMP", "valuenum": "DOUBLE"},
+    "labevents": {
+        "subject_id": "INTEGER",
+        "itemid": "INTEGER",
+        "charttime": "TIMESTAMP",
+        "valuenum": "DOUBLE",
+    },
 }
 
 
@@ -72,12 +78,12 @@ class MimicCsv:
 
     def stays(self) -> pl.DataFrame:
         """Return every ICU stay (`sources.RAW_STAYS`)."""
-        return self._query("stays", {}).cast(dict(RAW_STAYS))
+        return typed(self._query("stays", {}), RAW_STAYS)
 
     def values(self, table: Table, *, stay_ids: list[int], item_ids: list[int], window_hours: int) -> pl.DataFrame:
         """Return the numeric values of ``table`` inside the window (`sources.RAW_VALUES`)."""
         parameters = {"stay_ids": stay_ids, "item_ids": item_ids, "window_hours": window_hours}
-        return self._query(table, parameters).cast(dict(RAW_VALUES))
+        return typed(self._query(table, parameters), RAW_VALUES)
 
     def _query(self, name: str, parameters: dict[str, Any]) -> pl.DataFrame:
         """Run a query to a Parquet file, which DuckDB streams, and read that."""
@@ -96,6 +102,8 @@ class MimicCsv:
         """Say what was wrong with which file; never the offending row, which is a patient's."""
         text = str(error)
         file = next((f for f in self._files.values() if str(f) in text), None)
+        if file is None and "GZIP" in text:
+            file = next((f for f in self._files.values() if not _is_whole(f)), None)
         where = str(file) if file else f"tables of the query {query}.sql"
         if "GZIP" in text:
             return f"{where}: not a whole .gz file (truncated or damaged); download it again"
@@ -138,13 +146,26 @@ def _view(table: str, file: Path) -> str:
 
 def _header(file: Path) -> list[str]:
     try:
-        opened = gzip.open(file, "rt") if file.name.lower().endswith(".gz") else file.open()
-        with opened as stream:
+        opener = gzip.open if file.name.lower().endswith(".gz") else open
+        with opener(file, "rt") as stream:
             return next(csv.reader(stream), [])
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{file}: not a whole .gz file (truncated or damaged); download it again") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read ({error})") from error
+
+
+def _is_whole(file: Path) -> bool:
+    """Read a .gz file through, and tell whether it could be; other files count as whole."""
+    if not file.name.lower().endswith(".gz"):
+        return True
+    try:
+        with gzip.open(file) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return False
+    return True
 
 
 def _quoted(value: object) -> str:

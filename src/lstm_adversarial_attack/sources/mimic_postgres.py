@@ -79,9 +79,7 @@ class MimicPostgres:
                 yield cursor
         except (errors.UndefinedTable, errors.UndefinedColumn, errors.InsufficientPrivilege) as error:
             reason = error.diag.message_primary
-            raise UserError(
-                f"{self._shown}: schema {self._schema!r}: {reason}; is it a MIMIC-III database?"
-            ) from None
+            raise UserError(f"{self._shown}: schema {self._schema!r}: {reason}; is it a MIMIC-III database?") from None
         except psycopg2.OperationalError as error:
             raise UserError(f"{self._shown}: the connection broke ({_one_line(error)}); try again") from None
 
@@ -93,7 +91,9 @@ def _parse(address: str) -> tuple[dict[str, Any], str, str]:
         port, options = url.port, parse_qs(url.query, strict_parsing=bool(url.query))
     except ValueError:
         raise UserError(f"source postgresql: the address is not of the form {_FORM}") from None
-    if url.password or "password" in options:
+    if "@" in url.path or "@" in url.query or url.fragment:  # the rest of a password with a / ? or # in it
+        raise UserError(f"source postgresql: the address is not of the form {_FORM}")
+    if url.password or any("password" in name for name in options):
         raise UserError("source postgresql: no password in the address; put it into PGPASSWORD or a password file")
     schema = options.pop("schema", ["mimiciii"])[-1]
     parameters: dict[str, Any] = {name: values[-1] for name, values in options.items()}

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.errors import UserError, disk_is_full
 from lstm_adversarial_attack.progress import Reporter
 from lstm_adversarial_attack.sources.synthetic import synthesize
 
@@ -31,7 +31,9 @@ def write_tables(stays: int, seed: int, out: Path, reporter: Reporter) -> dict[s
         partial.rename(out)
     except ValueError as error:
         raise UserError(f"--stays {stays}, --seed {seed}: {error}") from error
-    except PermissionError as error:
+    except OSError as error:
+        if disk_is_full(error):
+            raise
         raise UserError(f"{out}: cannot be written here ({error.strerror}); give --out another address") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

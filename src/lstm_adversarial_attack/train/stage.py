@@ -83,9 +83,7 @@ def _threshold(predictions: pl.DataFrame) -> float:
     return best_f1_threshold(validation["label"].to_numpy(), validation["probability"].to_numpy())
 
 
-def judge(
-    predictions: pl.DataFrame, threshold: float, *, resamples: int, seed: int
-) -> dict[str, dict[str, Estimate]]:
+def judge(predictions: pl.DataFrame, threshold: float, *, resamples: int, seed: int) -> dict[str, dict[str, Estimate]]:
     """Return the figures of each split; those of ``test`` are the held-out ones."""
     figures = {}
     for split in SPLITS:

@@ -8,7 +8,7 @@ import optuna
 
 from lstm_adversarial_attack.artifacts.contents import Search
 from lstm_adversarial_attack.datasets import load_dataset
-from lstm_adversarial_attack.devices import describe, derive_seed, prepare
+from lstm_adversarial_attack.devices import derive_seed, describe, prepare
 from lstm_adversarial_attack.models.training import Epoch, fit
 from lstm_adversarial_attack.search import search
 from lstm_adversarial_attack.settings import TrainSettings, TuneSettings

@@ -78,9 +78,7 @@ def _check(stays: int, seed: int) -> None:
         raise ValueError(f"seed={seed}: must be 0 or above")
 
 
-def _write_block(
-    writer: ReleaseWriter, seed: np.random.SeedSequence, ids: IdPool, first_stay: int, stays: int
-) -> None:
+def _write_block(writer: ReleaseWriter, seed: np.random.SeedSequence, ids: IdPool, first_stay: int, stays: int) -> None:
     """Generate one block and append it to every table; each table has its own random stream."""
     people, bodies, books, charts, labs = (np.random.default_rng(child) for child in seed.spawn(5))
     block = draw_block(people, ids, first_stay, stays)

@@ -153,9 +153,7 @@ def _with_text(rng: np.random.Generator, frame: pl.DataFrame, item: ChartItem) -
     if item.reading.texts:
         code = np.clip(frame["number"].to_numpy().astype(np.int64), 1, len(item.reading.texts)) - 1
         value = pl.Series(item.reading.texts).gather(code)
-        number = (
-            pl.repeat(None, frame.height, dtype=pl.String, eager=True) if item.reading.text_only else number
-        )
+        number = pl.repeat(None, frame.height, dtype=pl.String, eager=True) if item.reading.text_only else number
     carevue = item.system == "carevue"
     empty = pl.Series((rng.random(frame.height) < EMPTY_RATE) & carevue)
     stopped = pl.when("empty").then(pl.lit("D/C'd")).otherwise(pl.lit("NotStopd"))

@@ -44,9 +44,10 @@ MV_RHYTHM = ("SR (Sinus Rhythm)", "ST (Sinus Tachycardia)", "AF (Atrial Fibrilla
 class Reading:
     """How a signal reaches the chart.
 
-    `decimals` is the recording precision; `noise_sd` (per reading) and `bias_sd` (per stay and item) are in the
-    item's own unit; `zero_rate` is the share of zeros; `slips` are impossible entries seen at a low rate. With
-    `texts` the signal is a code from 1 and VALUE is its text; VALUENUM is then the code, or NULL if `text_only`.
+    `decimals` is the recording precision; `noise_sd` (per reading) and `bias_sd` (per stay and item) are in
+    the item's own unit; `zero_rate` is the share of zeros; `slips` are impossible entries seen at a low rate.
+    With `texts` the signal is a code from 1 and VALUE is its text; VALUENUM is then the code, or NULL if
+    `text_only`.
     """
 
     signal: str
@@ -184,7 +185,13 @@ def _mv_number(
 
 
 def _mv_unitless(
-    item_id: int, label: str, reading: Reading, uom: str | None, abbreviation: str, category: str = "Labs"
+    item_id: int,
+    label: str,
+    reading: Reading,
+    uom: str | None,
+    abbreviation: str,
+    category: str = "Labs",
+    kind: str = "Numeric",
 ) -> ChartItem:
     """A MetaVision number whose unit in D_ITEMS is the text `None`, whatever its VALUEUOM."""
     return ChartItem(
@@ -195,7 +202,7 @@ def _mv_unitless(
         category,
         abbreviation=abbreviation,
         unit_name="None",
-        param_type="Numeric",
+        param_type=kind,
     )
 
 
@@ -296,9 +303,7 @@ _MV_CUFF = (
     _mv_number(220181, "Non Invasive Blood Pressure mean", CUFF_MEANBP, "mmHg", "NBPm"),
 )
 _MV_COMA_SCALE = (
-    _mv_text(
-        220739, "GCS - Eye Opening", Reading("gcs_eye", texts=MV_GCS_EYE), "Eye Opening", "Neurological"
-    ),
+    _mv_text(220739, "GCS - Eye Opening", Reading("gcs_eye", texts=MV_GCS_EYE), "Eye Opening", "Neurological"),
     _mv_text(
         223900,
         "GCS - Verbal Response",
@@ -328,12 +333,12 @@ _MV_VENTILATOR = (
 _MV_LABS = (
     _mv_unitless(220545, "Hematocrit (serum)", HEMATOCRIT, "%", "Hematocrit (serum)"),
     _mv_unitless(220546, "WBC", WBC, "K/uL", "WBC"),
-    _mv_unitless(227442, "Potassium (serum)", POTASSIUM, "mEq/L", "Potassium (serum)"),
+    _mv_unitless(227442, "Potassium (serum)", POTASSIUM, "mEq/L", "Potassium (serum)", kind="Numeric with tag"),
     _mv_unitless(220615, "Creatinine", CREATININE, "mg/dL", "Creatinine"),
 )
 _MV_FAHRENHEIT = (_mv_number(223761, "Temperature Fahrenheit", FAHRENHEIT, "?F", "Temperature F"),)
 _MV_CELSIUS = (_mv_number(223762, "Temperature Celsius", CELSIUS, "?C", "Temperature C"),)
-_MV_FINGERSTICK = (_mv_unitless(225664, "Glucose finger stick", FINGERSTICK, None, "Glucose FS"),)
+_MV_FINGERSTICK = (_mv_unitless(225664, "Glucose finger stick", FINGERSTICK, None, "Glucose finger stick"),)
 _MV_WEIGHT = (_mv_number(224639, "Daily Weight", WEIGHT, "kg", "Daily Weight", "General"),)
 
 METAVISION_PANELS = (
@@ -388,9 +393,7 @@ def _gas(
 
 
 LAB_ITEMS = (
-    _gas(
-        50822, "Potassium, Whole Blood", "potassium", "mEq/L", "6298-4", (3.5, 5.3), 1, 0.4, 0.2, _HEMOLYZED
-    ),
+    _gas(50822, "Potassium, Whole Blood", "potassium", "mEq/L", "6298-4", (3.5, 5.3), 1, 0.4, 0.2, _HEMOLYZED),
     _gas(50808, "Free Calcium", "calcium", "mmol/L", "1994-3", (1.12, 1.32), 2, 0.45, 0.02),
     _gas(50820, "pH", "ph", "units", "11558-4", (7.35, 7.45), 2, 1.0, 0.01),
     _gas(50818, "pCO2", "pco2", "mm Hg", "11557-6", (35, 45), 0, 0.96, 1.5),
@@ -403,9 +406,7 @@ LAB_ITEMS = (
     LabItem(50912, "Creatinine", "creatinine", "mg/dL", "2160-0", (0.4, 1.2), 1, 0.97, 0.05),
     LabItem(50983, "Sodium", "sodium", "mEq/L", "2951-2", (133, 145), 0, 0.97, 0.8),
     LabItem(50882, "Bicarbonate", "bicarbonate", "mEq/L", "1963-8", (22, 32), 0, 0.97, 0.8),
-    LabItem(
-        51265, "Platelet Count", "platelet", "K/uL", "777-3", (150, 440), 0, 0.92, 8.0, ("<5",), _HEMATOLOGY
-    ),
+    LabItem(51265, "Platelet Count", "platelet", "K/uL", "777-3", (150, 440), 0, 0.92, 8.0, ("<5",), _HEMATOLOGY),
     LabItem(50931, "Glucose", "glucose", "mg/dL", "2345-7", (70, 105), 0, 0.97, 6.0, ("GREATER THAN 500",)),
     LabItem(50960, "Magnesium", "magnesium", "mg/dL", "2601-3", (1.6, 2.6), 1, 0.85, 0.08),
     LabItem(50971, "Potassium", "potassium", "mEq/L", "2823-3", (3.3, 5.1), 1, 0.97, 0.12, _HEMOLYZED),

@@ -85,7 +85,7 @@ def simulate(rng: np.random.Generator, block: Block) -> Course:
     signals |= _chemistry(noise, block, stay, organs)
     signals |= _blood_gases(noise, block, stay, organs, signals["bicarbonate"])
     signals |= _bedside(noise, block, stay, organs, signals)
-    return Course(stay, hour, first_row, severity, _as_newborns(noise, signals, block.traits.newborn[stay]))
+    return Course(stay, hour, first_row, severity, _as_newborns(signals, block.traits.newborn[stay]))
 
 
 def _severity(noise: _Noise, block: Block, stay: IntArray, hour: IntArray) -> FloatArray:
@@ -145,9 +145,7 @@ def _vital_signs(
     }
 
 
-def _chemistry(
-    noise: _Noise, block: Block, stay: IntArray, organs: dict[Organ, FloatArray]
-) -> dict[str, FloatArray]:
+def _chemistry(noise: _Noise, block: Block, stay: IntArray, organs: dict[Organ, FloatArray]) -> dict[str, FloatArray]:
     """Slow blood values: kidneys (BUN, creatinine, potassium), acid-base, cells, sugar."""
     traits = block.traits
     shock, renal, blood = organs["shock"], organs["renal"], organs["blood"]
@@ -158,9 +156,7 @@ def _chemistry(
     potassium = 4.05 + 0.14 * renal + 0.25 * failing + noise.baseline(0.3) + noise.drift(0.3, 12.0)
     bicarbonate = 24.8 - 1.1 * shock - 0.7 * renal - 1.0 * failing + 2.5 * traits.lung_disease[stay]
     bicarbonate += noise.baseline(2.6) + noise.drift(1.2, 15.0)
-    glucose = (
-        4.82 + 0.25 * traits.diabetes[stay] + 0.04 * shock + noise.baseline(0.14) + noise.drift(0.2, 8.0)
-    )
+    glucose = 4.82 + 0.25 * traits.diabetes[stay] + 0.04 * shock + noise.baseline(0.14) + noise.drift(0.2, 8.0)
     calcium = 1.13 - 0.018 * shock + noise.baseline(0.05) + noise.drift(0.03, 12.0)
     albumin = 3.2 - 0.14 * blood - 0.08 * shock + noise.baseline(0.45) + noise.drift(0.1, 60.0)
     return {
@@ -169,17 +165,13 @@ def _chemistry(
         "potassium": np.clip(potassium, 1.8, 8.8),
         "sodium": np.clip(138.5 + noise.baseline(3.6) + noise.drift(1.6, 30.0), 112.0, 172.0),
         "bicarbonate": np.clip(bicarbonate, 4.0, 48.0),
-        "platelet": np.clip(
-            np.exp(5.3 - 0.15 * blood + noise.baseline(0.42) + noise.drift(0.1, 40.0)), 6.0, 1_400.0
-        ),
+        "platelet": np.clip(np.exp(5.3 - 0.15 * blood + noise.baseline(0.42) + noise.drift(0.1, 40.0)), 6.0, 1_400.0),
         "glucose": np.clip(np.exp(glucose), 22.0, 900.0),
         "magnesium": np.clip(2.0 + 0.06 * renal + noise.baseline(0.18) + noise.drift(0.18, 15.0), 0.7, 6.0),
         "calcium": np.clip(calcium, 0.6, 1.9),
         "total_calcium": np.clip(7.4 * calcium + 0.02 * noise.baseline(10.0), 4.5, 15.0),
         "albumin": np.clip(albumin, 0.9, 5.6),
-        "wbc": np.clip(
-            np.exp(2.35 + 0.08 * shock + noise.baseline(0.4) + noise.drift(0.15, 24.0)), 0.2, 90.0
-        ),
+        "wbc": np.clip(np.exp(2.35 + 0.08 * shock + noise.baseline(0.4) + noise.drift(0.15, 24.0)), 0.2, 90.0),
         "hematocrit": np.clip(30.5 - 0.7 * blood + noise.baseline(4.0) + noise.drift(1.2, 24.0), 14.0, 58.0),
     }
 
@@ -227,7 +219,7 @@ def _bedside(
     }
 
 
-def _as_newborns(noise: _Noise, signals: dict[str, FloatArray], newborn: BoolArray) -> dict[str, FloatArray]:
+def _as_newborns(signals: dict[str, FloatArray], newborn: BoolArray) -> dict[str, FloatArray]:
     """Move the vital signs of newborns to where theirs lie (fast heart and breath, low pressure)."""
     shifts = {"heart_rate": 62.0, "resp_rate": 26.0}
     scales = {"sysbp": 0.55, "diasbp": 0.6, "meanbp": 0.58, "weight_kg": 0.035, "creatinine": 0.6}

@@ -127,8 +127,7 @@ class ReleaseWriter:
         self._stack = ExitStack()
         with ExitStack() as opening:
             self._streams = {
-                name: _TableStream(out / f"{name}.csv.gz", columns, opening)
-                for name, columns in COLUMNS.items()
+                name: _TableStream(out / f"{name}.csv.gz", columns, opening) for name, columns in COLUMNS.items()
             }
             self._stack = opening.pop_all()
 

@@ -1,0 +1,64 @@
+# Everything a contributor or a user runs. `make` alone prints this list.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAYS ?= 3000
+SEED ?= 0
+SOURCE ?= synthetic:$(STAYS),$(SEED)
+OUT ?= runs/default
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run test lint typecheck format bench lock wheel clean
+
+help: ## Print this list
+	@echo "Usage: make TARGET [NAME=value ...]"
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.run ## Make the virtual environment .venv with all that the stages need
+setup-dev: $(VENV)/.dev ## The same, with the tools for tests, linting and builds
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# Locked versions, checked by hash. torch comes apart from the rest, because its CUDA builds need packages
+# that its CPU build does not.
+$(VENV)/.run: requirements/run.txt requirements/torch.txt requirements/cuda.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python requirements/install.py run
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(BIN)/python requirements/install.py dev
+	@touch $@
+
+run: setup ## The main job: all seven stages, to a report (SOURCE=, OUT=, STAYS=, SEED=, ARGS=)
+	$(BIN)/lstm-aa run --source $(SOURCE) --out $(OUT) $(ARGS)
+
+test: setup-dev ## All tests (ARGS= for pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup-dev ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: setup-dev ## Check types
+	$(BIN)/mypy
+
+format: setup-dev ## Mend style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup-dev ## Time the parts that matter, side by side
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_attack_step.py
+
+lock: setup-dev ## Resolve the lock files under requirements/ anew
+	$(BIN)/python requirements/lock.py
+
+wheel: setup-dev ## Build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean: ## Remove the virtual environment, builds and caches (runs/ stays)
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,102 @@
+"""What tests of every kind need: the shared data, a synthetic cohort, and the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lstm_adversarial_attack import cli
+from lstm_adversarial_attack.sources.synthetic import synthesize
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+REPOSITORY = Path(__file__).parents[1]
+#: Enough for both outcomes in all three splits under the default settings.
+SYNTHETIC_STAYS, SYNTHETIC_SEED = 400, 7
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of the shared data: LSTM_AA_SHARED_DATA, or ../shared/data beside the repository."""
+    default = REPOSITORY.parent / "shared" / "data"
+    folder = Path(os.environ.get("LSTM_AA_SHARED_DATA") or default)
+    if not folder.is_dir():
+        _missing(f"no shared data at {folder}; set LSTM_AA_SHARED_DATA to the folder with mimic-iii-demo")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo(shared_data: Path) -> Path:
+    """The MIMIC-III demo, version 1.4, as CSV.gz files."""
+    folder = shared_data / "mimic-iii-demo"
+    if not (folder / "CHARTEVENTS.csv.gz").is_file():
+        _missing(f"no MIMIC-III demo at {folder}; put the CSV.gz files of PhysioNet's mimiciii-demo 1.4 there")
+    return folder
+
+
+def _missing(message: str) -> None:
+    """Skip on a developer's machine, fail in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def synthetic_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small synthetic release."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    synthesize(SYNTHETIC_STAYS, SYNTHETIC_SEED, folder)
+    return folder
+
+
+@pytest.fixture
+def lstm_aa(tmp_path: Path) -> Run:
+    """Call `lstm-aa` in a process and an environment of its own; the working directory is `tmp_path`."""
+
+    def call(
+        *arguments: object, env: dict[str, str] | None = None, timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "lstm_adversarial_attack", *map(str, arguments)],
+            cwd=tmp_path,
+            env=_clean_environment() | (env or {}),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return call
+
+
+def _clean_environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "SYSTEMROOT") if name in os.environ}
+    sources = str(Path(cli.__file__).parents[1])
+    return kept | {"LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "PYTHONPATH": sources}
+
+
+@pytest.fixture
+def lstm_aa_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call `lstm-aa` in this process, which saves the start; what is no exit with a code is raised."""
+
+    def call(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        given = list(map(str, arguments))
+        with monkeypatch.context() as patched:
+            patched.chdir(tmp_path)
+            for name, value in (env or {}).items():
+                patched.setenv(name, value)
+            capsys.readouterr()
+            code = 0
+            try:
+                cli.main(given)
+            except SystemExit as end:
+                code = int(end.code or 0)
+            out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(given, code, out, err)
+
+    return call
