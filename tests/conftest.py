@@ -17,7 +17,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 REPOSITORY = Path(__file__).parents[1]
 #: Enough for both outcomes in all three splits under the default settings.
-SYNTHETIC_STAYS, SYNTHETIC_SEED = 400, 7
+SYNTHETIC_STAYS, SYNTHETIC_SEED = 600, 7
 
 
 @pytest.fixture(scope="session")

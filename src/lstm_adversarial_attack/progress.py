@@ -34,6 +34,8 @@ class StageProgress:
     def start(self, step: str, total: int = 0, done: int = 0) -> None:
         """Begin a step of ``total`` parts (0: unknown), ``done`` of which are there already."""
         self._step, self._total, self._done = step, total, done
+        if done:
+            self.say(f"{step}: going on after {done} of {total}")
         if self._bars is None:
             self._last_line = time.monotonic()
             return

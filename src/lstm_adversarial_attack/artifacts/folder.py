@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,7 +80,9 @@ class Draft:
 
     def write_frame(self, name: str, frame: pl.DataFrame, schema: Schema) -> None:
         """Write a table as Parquet and count its rows."""
-        conform(frame, schema).write_parquet(self.path / name, compression="zstd", compression_level=3)
+        encoded = BytesIO()  # not straight to the file: of a full disk Polars says only "transport error"
+        conform(frame, schema).write_parquet(encoded, compression="zstd", compression_level=3)
+        (self.path / name).write_bytes(encoded.getbuffer())
         self.rows[name.removesuffix(".parquet")] = frame.height
 
     def write_json(self, name: str, value: Any) -> None:

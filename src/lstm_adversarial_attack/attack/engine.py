@@ -22,8 +22,8 @@ def attack(
     upper: Bound = None,
     editable: Tensor | None = None,
     steps: int = 200,
-    lr: float = 0.1,
-    sparsity: float = 0.1,
+    lr: float = 0.5,
+    sparsity: float = 0.5,
     kappa: float = 0.0,
 ) -> AttackResult:
     """Look for sparse and small perturbations of ``values`` that turn the model's predictions.
@@ -49,8 +49,10 @@ def attack(
         ValueError: shapes that do not fit, or settings out of range.
     """
     _check(values, labels, steps=steps, lr=lr, sparsity=sparsity, kappa=kappa)
-    low = torch.minimum(_bound(lower, -torch.inf, values), values)
-    high = torch.maximum(_bound(upper, torch.inf, values), values)
+    low, high = _bound(lower, -torch.inf, values), _bound(upper, torch.inf, values)
+    if (low > high).any():
+        raise ValueError("lower exceeds upper in some cell")
+    low, high = torch.minimum(low, values), torch.maximum(high, values)
     cells = torch.ones_like(values, dtype=torch.bool)
     if editable is not None:
         cells = editable.to(values.device).expand_as(values)

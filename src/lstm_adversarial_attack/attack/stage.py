@@ -37,12 +37,17 @@ def run(context: Context) -> None:
         )
     progress, draft = context.progress, context.draft
     chunks = torch.split(chosen, settings.chunk_size)
-    progress.start("samples", len(chosen))
+    files = [draft.work / f"chunk-{number:06}.safetensors" for number in range(len(chunks))]
+    done = sum(len(chunk) for chunk, file in zip(chunks, files, strict=True) if file.is_file())
+    progress.start("samples", len(chosen), done)
     results, turned = [], 0
-    for number, chunk in enumerate(chunks):
-        results.append(_chunk(draft.work / f"chunk-{number:06}.safetensors", target, chunk, settings))
+    for chunk, file in zip(chunks, files, strict=True):
+        known = file.is_file()
+        results.append(_load(file, device) if known else target.attack(chunk, settings))
         turned += int(results[-1].success.sum())
-        progress.advance(len(chunk), f"{turned} turned")
+        if not known:
+            _save(results[-1], file)
+            progress.advance(len(chunk), f"{turned} turned")
     result = _joined(results)
     examples = _examples(target, chosen, result)
     draft.write_frame("examples.parquet", examples, EXAMPLES)
@@ -59,15 +64,6 @@ def _with_attack_settings(context: Context) -> AttackSettings:
         return settings
     best = context.inputs["attack-settings"].json("search.json", Search).best
     return checked(replace(settings, **best))
-
-
-def _chunk(path: Path, target: Target, chunk: Tensor, settings: AttackSettings) -> AttackResult:
-    """Attack the samples ``chunk``, or read what an earlier run of the same work found for them."""
-    if path.is_file():
-        return _load(path, target.device)
-    result = target.attack(chunk, settings)
-    _save(result, path)
-    return result
 
 
 def _save(result: AttackResult, path: Path) -> None:

@@ -30,8 +30,8 @@ def area(result: AttackResult, max_cells: int) -> float:
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
     """Draw the attack's settings of a trial, fields of `AttackSettings`."""
     return {
-        "lr": trial.suggest_float("lr", 0.02, 1.0, log=True),
-        "sparsity": trial.suggest_float("sparsity", 0.01, 0.9, log=True),
+        "lr": trial.suggest_float("lr", 0.1, 3.0, log=True),
+        "sparsity": trial.suggest_float("sparsity", 0.05, 0.95),
     }
 
 

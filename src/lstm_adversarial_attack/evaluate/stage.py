@@ -35,7 +35,7 @@ def run(context: Context) -> None:
         resamples=settings.resamples,
         seed=settings.seed,
         min_auroc=settings.min_auroc,
-        on_progress=lambda step, done, steps: progress.start(step, steps, done),
+        on_progress=lambda step, _done, _steps: progress.start(step),
     )
     (draft.path / "report.html").write_text(evaluation.report_html, encoding="utf-8")
     draft.write_json("metrics.json", evaluation.metrics)

@@ -66,23 +66,24 @@ def fit(
     settings: TrainSettings,
     *,
     checkpoint: Path | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    on_start: Callable[[int], None] = lambda _done: None,
+    on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
 ) -> Fit:
     """Fit an LSTM on ``train`` and keep the epoch with the best AUPRC on ``validation``.
 
     Every epoch draws its order and dropout from a seed of its own, so that a fit that goes on from its
-    ``checkpoint`` ends, on the CPU, with the bits of one that was never stopped. ``on_epoch`` may raise to
-    end the fit.
+    ``checkpoint`` ends, on the CPU, with the bits of one that was never stopped. ``on_start`` is told how many
+    epochs the checkpoint holds; ``on_epoch`` may raise to end the fit.
     """
     run = _Run(train, validation, settings)
     if checkpoint is not None and checkpoint.is_file():
         run.load(checkpoint)
+    on_start(run.epochs)
     while not run.finished:
         epoch = run.one_epoch()
         if checkpoint is not None:
             run.save(checkpoint)
-        if on_epoch is not None:
-            on_epoch(epoch)
+        on_epoch(epoch)
     return run.result()
 
 
@@ -102,6 +103,10 @@ class _Run:
     @property
     def _best(self) -> Epoch:
         return max(self._history, key=lambda epoch: (epoch.score, -epoch.epoch))
+
+    @property
+    def epochs(self) -> int:
+        return len(self._history)
 
     @property
     def finished(self) -> bool:

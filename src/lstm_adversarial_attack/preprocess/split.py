@@ -17,7 +17,15 @@ def patient_splits(
 
     Each patient draws a number that depends on the seed and the patient's id alone, so that adding patients
     moves nobody from one split to another, and all stays of a patient fall together.
+
+    Raises:
+        UserError: the shares leave no training patients.
     """
+    if validation_share + test_share >= 1:
+        raise UserError(
+            f"--validation-share {validation_share} and --test-share {test_share} leave no training patients; "
+            "give shares that add up to less than 1"
+        )
     draw = _uniform(subject_ids.astype(np.uint64), seed)
     split = np.zeros(len(subject_ids), np.int8)
     split[draw < test_share + validation_share] = SPLITS.index("validation")

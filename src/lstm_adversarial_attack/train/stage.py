@@ -29,12 +29,12 @@ def run(context: Context) -> None:
     def tell(epoch: Epoch) -> None:
         progress.advance(1, f"validation AUPRC {epoch.score:.3f}")
 
-    progress.start("epochs", settings.max_epochs)
     fitted = fit(
         dataset.tensors[dataset.of_split("train")],
         dataset.tensors[dataset.of_split("validation")],
         settings,
         checkpoint=draft.work / "checkpoint.safetensors",
+        on_start=lambda done: progress.start("epochs", settings.max_epochs, done),
         on_epoch=tell,
     )
     progress.start("intervals")

@@ -1,0 +1,73 @@
+"""One run on the real demo and one on a synthetic cohort, shared by the tests that look at them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KINDS = ("events", "dataset", "hyperparameters", "model", "attack-settings", "examples", "report")
+
+#: Small searches, so that a run takes seconds; what is tested does not depend on their size.
+QUICK = (
+    *("--tune.trials", "3", "--tune.max-epochs", "4", "--train.max-epochs", "6", "--train.resamples", "200"),
+    *("--attack-tune.trials", "3", "--attack-tune.steps", "30", "--attack.steps", "60", "--attack.chunk-size", "16"),
+    *("--evaluate.resamples", "200", "--device", "cpu"),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder and what it printed."""
+
+    out: Path
+    stdout: str
+    stderr: str
+
+
+def command(*arguments: object) -> list[str]:
+    """Return the command line of `lstm-aa` in a process of its own."""
+    return [sys.executable, "-m", "lstm_adversarial_attack", *map(str, arguments)]
+
+
+def digests(out: Path) -> dict[str, str]:
+    """Return the manifest digest of every artifact of a run."""
+    return {kind: json.loads((out / kind / "manifest.json").read_text())["digest"] for kind in KINDS}
+
+
+@pytest.fixture(scope="session")
+def finish() -> Callable[..., Run]:
+    """Run `lstm-aa run` to its end."""
+
+    def call(out: Path, source: str, *options: object) -> Run:
+        done = subprocess.run(
+            command("run", "--source", source, "--out", out, *QUICK, *options),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return Run(out, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def demo_run(finish: Callable[..., Run], demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return finish(tmp_path_factory.mktemp("runs") / "demo", f"csv:{demo}")
+
+
+@pytest.fixture(scope="session")
+def synthetic_run(finish: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return finish(tmp_path_factory.mktemp("runs") / "synthetic", "synthetic:600")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"{path}: {word} is not strict JSON"))

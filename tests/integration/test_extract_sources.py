@@ -1,0 +1,447 @@
+"""`extract` on real and hand-made MIMIC-III tables: the numbers, the edges, and two databases that agree."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import math
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lstm_adversarial_attack.artifacts import Artifact, open_artifact
+from lstm_adversarial_attack.artifacts.contents import Extraction
+from lstm_adversarial_attack.catalogue import Conversion, Limits, Source, load_catalogue
+from lstm_adversarial_attack.extract.core import convert
+from lstm_adversarial_attack.sources import RAW_VALUES
+from lstm_adversarial_attack.sources.synthetic import COLUMNS
+
+FEATURE_SETS = ("icu-19", "reference-19")
+OTHER_SCHEMA = "Hospital 2"
+
+Extract = Callable[..., Artifact]
+
+
+@pytest.fixture
+def extract(lstm_aa_inside: Any, tmp_path: Path) -> Extract:
+    """Run `lstm-aa extract` and open what it made."""
+
+    def call(source: str, *options: object, out: str = "events", env: dict[str, str] | None = None) -> Artifact:
+        result = lstm_aa_inside("extract", "--source", source, "--out", out, *options, env=env)
+        assert result.returncode == 0, result.stderr
+        return open_artifact(tmp_path / out, "events")
+
+    return call
+
+
+def measurements(events: Artifact) -> pl.DataFrame:
+    return pl.read_parquet(events.file("measurements.parquet")).cast({"feature": pl.String})
+
+
+# --- the demo -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.demo
+def test_cohort_flow_of_the_demo(extract: Extract, demo: Path) -> None:
+    events = extract(f"csv:{demo}")
+
+    flow = events.json("extraction.json", Extraction).cohort_flow
+    assert [(step.rule, step.stays, step.patients, step.deaths) for step in flow] == [
+        ("all", 136, 100, 46),
+        ("adult", 135, 99, 46),
+        ("whole_window", 72, 56, 27),
+        ("min_measurements", 72, 56, 27),
+    ]
+    stays = pl.read_parquet(events.file("stays.parquet"))
+    assert (stays.height, stays["subject_id"].n_unique(), stays["label"].sum()) == (72, 56, 27)
+
+
+@pytest.mark.demo
+def test_values_of_the_demo(extract: Extract, demo: Path) -> None:
+    values = measurements(extract(f"csv:{demo}"))
+
+    counts = dict(values.group_by("feature").len().iter_rows())
+    expected = {
+        "heart_rate": 3969,
+        "sysbp": 4080,
+        "spo2": 3921,
+        "temperature": 1186,
+        "potassium": 359,
+        "glucose": 327,
+        "lactate": 160,
+        "albumin": 44,
+    }
+    assert {name: counts[name] for name in expected} == expected
+    assert values.filter(pl.col("feature") == "temperature")["value"].sum() == pytest.approx(43737.29, abs=0.005)
+    assert 0 <= values["minute"].min() <= values["minute"].max() < 2880  # type: ignore[operator]
+
+
+@pytest.mark.demo
+@pytest.mark.parametrize("feature_set", FEATURE_SETS)
+def test_counts_and_sums_of_the_demo_agree_with_pandas(extract: Extract, demo: Path, feature_set: str) -> None:
+    values = measurements(extract(f"csv:{demo}", "--features", feature_set))
+
+    found = {name: (n, total) for name, n, total in values.group_by("feature").agg(pl.len(), pl.sum("value")).rows()}
+    expected = _counted_by_pandas(demo, feature_set)
+    assert found.keys() == expected.keys()
+    for name, (count, total) in expected.items():
+        assert found[name] == (count, pytest.approx(total, rel=1e-12)), name
+
+
+def _counted_by_pandas(demo: Path, feature_set: str) -> dict[str, tuple[int, float]]:
+    """Count and sum the accepted values of each feature without the package's SQL and cohort code."""
+    stays = pd.read_csv(demo / "ICUSTAYS.csv.gz", parse_dates=["intime"])
+    patients = pd.read_csv(demo / "PATIENTS.csv.gz", parse_dates=["dob"])
+    stays = stays.merge(patients[["subject_id", "dob"]], on="subject_id")
+    came, born = stays["intime"].dt, stays["dob"].dt
+    before_birthday = came.month * 100 + came.day < born.month * 100 + born.day
+    age = came.year - born.year - before_birthday
+    stays = stays[(age >= 18) & (stays["los"] >= 2)]
+    keys = {"chartevents": ["icustay_id"], "labevents": ["subject_id"]}
+    rows = {}
+    for table, key in keys.items():
+        frame = pd.read_csv(demo / f"{table.upper()}.csv.gz", parse_dates=["charttime"], low_memory=False)
+        frame = frame.merge(stays[["subject_id", "icustay_id", "intime"]], on=key, suffixes=("", "_of_stay"))
+        after = frame["charttime"] - frame["intime"]
+        frame = frame[(after >= pd.Timedelta(0)) & (after < pd.Timedelta(hours=48)) & frame["valuenum"].notna()]
+        rows[table] = frame[frame["error"] != 1] if "error" in frame else frame
+    found = {}
+    for feature in load_catalogue().feature_set(feature_set).features:
+        parts = [_accepted(rows[s.table], s) for s in feature.measurement.sources]
+        values = pd.concat(parts)
+        found[feature.name] = (len(values), float(values.sum()))
+    return found
+
+
+def _accepted(frame: pd.DataFrame, source: Source) -> pd.Series:
+    values = frame.loc[frame["itemid"].isin(source.items), "valuenum"]
+    limits = source.accepted
+    for bound, test in ((limits.gt, values.gt), (limits.ge, values.ge), (limits.lt, values.lt), (limits.le, values.le)):
+        if bound is not None:
+            values = values[test(bound).reindex(values.index)]
+    return (values + source.conversion.add) * source.conversion.multiply
+
+
+@pytest.mark.demo
+def test_no_date_leaves_extract(extract: Extract, demo: Path) -> None:
+    events = extract(f"csv:{demo}")
+
+    tables = list(events.path.glob("*.parquet"))
+    assert {table.name for table in tables} == {"stays.parquet", "measurements.parquet"}
+    for table in tables:
+        temporal = [name for name, kind in pl.read_parquet_schema(table).items() if kind.is_temporal()]
+        assert not temporal, f"{table.name}: {temporal}"
+    for file in events.path.glob("*.json"):
+        assert not re.search(r"2[12]\d\d-\d\d-\d\d", file.read_text()), file.name  # MIMIC-III lies in 2100 to 2200
+
+
+@pytest.mark.demo
+@pytest.mark.postgres
+@pytest.mark.parametrize("feature_set", FEATURE_SETS)
+def test_postgres_gives_the_digest_of_csv(extract: Extract, demo: Path, postgres: Any, feature_set: str) -> None:
+    options = ("--features", feature_set)
+    from_csv = extract(f"csv:{demo}", *options, out="from-csv")
+    from_postgres = extract(postgres.address(), *options, out="from-postgres", env=postgres.env)
+
+    assert from_postgres.manifest.files == from_csv.manifest.files
+    assert from_postgres.digest == from_csv.digest
+
+
+@pytest.mark.demo
+@pytest.mark.postgres
+def test_postgres_schema_of_another_name(extract: Extract, postgres: Any) -> None:
+    usual = extract(postgres.address(), out="usual", env=postgres.env)
+    other = extract(postgres.address(schema=OTHER_SCHEMA), out="other", env=postgres.env)
+
+    assert other.digest == usual.digest
+
+
+@pytest.mark.demo
+@pytest.mark.postgres
+def test_postgres_is_read_again_unless_its_state_has_a_name(
+    lstm_aa_inside: Any, postgres: Any, tmp_path: Path
+) -> None:
+    def again(*options: str) -> bool:
+        command = ("extract", "--source", postgres.address(), "--out", tmp_path / "events", *options)
+        result = lstm_aa_inside(*command, env=postgres.env)
+        assert result.returncode == 0, result.stderr
+        return "up to date" not in result.stderr
+
+    assert again()
+    assert again()
+    assert again("--snapshot-id", "monday")
+    assert not again("--snapshot-id", "monday")
+    assert again("--snapshot-id", "tuesday")
+
+
+# --- a release written by hand --------------------------------------------------------------------------------
+
+ADMITTED = datetime(2150, 3, 1, 10, 0, 30)
+HEART_RATE, CELSIUS, FAHRENHEIT, POTASSIUM = 220045, 223762, 223761, 50971
+
+
+class Release:
+    """Rows of a tiny release: one woman of 60, in the ICU for 72 h, unless a test adds to it."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[dict[str, object]]] = {table: [] for table in COLUMNS}
+        self.patient(1)
+        self.stay(100, subject_id=1)
+
+    def patient(self, subject_id: int, *, born: datetime = ADMITTED - timedelta(days=60 * 365.25)) -> None:
+        self.rows["PATIENTS"].append({"SUBJECT_ID": subject_id, "GENDER": "F", "DOB": born, "EXPIRE_FLAG": 0})
+
+    def stay(self, icustay_id: int, *, subject_id: int, intime: datetime = ADMITTED, los_days: float = 3) -> None:
+        hadm_id = icustay_id + 1000
+        ids = {"SUBJECT_ID": subject_id, "HADM_ID": hadm_id}
+        self.rows["ADMISSIONS"].append({**ids, "HOSPITAL_EXPIRE_FLAG": 0, "HAS_CHARTEVENTS_DATA": 1})
+        self.rows["ICUSTAYS"].append(
+            {**ids, "ICUSTAY_ID": icustay_id, "DBSOURCE": "metavision", "FIRST_CAREUNIT": "MICU",
+             "INTIME": intime, "LOS": los_days}
+        )  # fmt: skip
+
+    def chart(self, value: object, *, at: timedelta = timedelta(hours=1), itemid: int = HEART_RATE,
+              icustay_id: object = 100, error: object = 0) -> None:  # fmt: skip
+        self.rows["CHARTEVENTS"].append(
+            {"SUBJECT_ID": 1, "HADM_ID": 1100, "ICUSTAY_ID": icustay_id, "ITEMID": itemid,
+             "CHARTTIME": ADMITTED + at, "VALUE": value, "VALUENUM": value, "ERROR": error}
+        )  # fmt: skip
+
+    def lab(self, value: object, *, at: timedelta = timedelta(hours=1), hadm_id: object = 1100) -> None:
+        self.rows["LABEVENTS"].append(
+            {"SUBJECT_ID": 1, "HADM_ID": hadm_id, "ITEMID": POTASSIUM, "CHARTTIME": ADMITTED + at,
+             "VALUE": value, "VALUENUM": value}
+        )  # fmt: skip
+
+    def write(self, folder: Path, *, lower: bool = False, compressed: bool = True, lower_files: bool = False) -> str:
+        """Write the five tables that are read and return the source's address."""
+        folder.mkdir()
+        for table in ("PATIENTS", "ADMISSIONS", "ICUSTAYS", "CHARTEVENTS", "LABEVENTS"):
+            header = [name.lower() if lower else name for name in COLUMNS[table]]  # type: ignore[index]
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(header)
+            for number, row in enumerate(self.rows[table]):
+                writer.writerow([{"ROW_ID": number, **row}.get(name.upper(), "") for name in header])
+            name = f"{table.lower() if lower_files else table}.csv"
+            if compressed:
+                (folder / f"{name}.gz").write_bytes(gzip.compress(text.getvalue().encode()))
+            else:
+                (folder / name).write_text(text.getvalue())
+        return f"csv:{folder}"
+
+
+@pytest.fixture
+def release() -> Release:
+    return Release()
+
+
+def test_window_is_closed_at_admission_and_open_at_its_end(
+    release: Release, extract: Extract, tmp_path: Path
+) -> None:
+    edges = {
+        71: timedelta(seconds=-1),
+        72: timedelta(0),
+        73: timedelta(seconds=59),
+        74: timedelta(seconds=60),
+        75: timedelta(hours=48, seconds=-1),
+        76: timedelta(hours=48),
+        77: timedelta(hours=48, seconds=1),
+    }
+    for value, at in edges.items():
+        release.chart(value, at=at)
+        release.lab(value / 10, at=at)
+
+    values = measurements(extract(release.write(tmp_path / "csv")))
+
+    assert dict(values.filter(feature="heart_rate").select("value", "minute").rows()) == {
+        72.0: 0,
+        73.0: 0,
+        74.0: 1,
+        75.0: 2879,
+    }
+    assert values.filter(feature="potassium")["value"].sort().to_list() == [7.2, 7.3, 7.4, 7.5]
+
+
+def test_charted_rows_that_are_left_out(release: Release, extract: Extract, tmp_path: Path) -> None:
+    release.chart(80)
+    release.chart(81, error="")  # CareVue leaves it empty
+    release.chart(82, error=1)
+    release.chart(83, icustay_id="")
+    release.chart(84, icustay_id=999)
+    release.chart("")
+    release.chart(0)
+    release.chart(300)
+
+    events = extract(release.write(tmp_path / "csv"))
+
+    assert measurements(events)["value"].to_list() == [80.0, 81.0]
+    counted = events.json("extraction.json", Extraction).values["heart_rate"]
+    assert (counted.read, counted.accepted) == (4, 2)
+
+
+def test_lab_without_an_admission_is_kept(release: Release, extract: Extract, tmp_path: Path) -> None:
+    release.lab(4.5, hadm_id="")
+
+    assert measurements(extract(release.write(tmp_path / "csv"))).rows() == [(100, 60, "potassium", 4.5)]
+
+
+def test_lab_of_overlapping_stays_counts_in_each(release: Release, extract: Extract, tmp_path: Path) -> None:
+    release.stay(101, subject_id=1, intime=ADMITTED + timedelta(hours=10))
+    release.lab(4.1, at=timedelta(hours=5))  # the second stay has not begun
+    release.lab(4.2, at=timedelta(hours=20))
+    release.lab(4.3, at=timedelta(hours=50))  # the first window is over
+
+    values = measurements(extract(release.write(tmp_path / "csv")))
+
+    assert values.select("stay_id", "minute", "value").rows() == [
+        (100, 5 * 60, 4.1),
+        (100, 20 * 60, 4.2),
+        (101, 10 * 60, 4.2),
+        (101, 40 * 60, 4.3),
+    ]
+
+
+def test_temperatures_in_both_units(release: Release, extract: Extract, tmp_path: Path) -> None:
+    release.chart(37.5, itemid=CELSIUS)
+    release.chart(98.6, itemid=FAHRENHEIT, at=timedelta(hours=2))
+    release.chart(98.6, itemid=CELSIUS, at=timedelta(hours=3))  # Fahrenheit in the Celsius item
+    release.chart(37.0, itemid=FAHRENHEIT, at=timedelta(hours=4))  # and the other way round
+
+    values = measurements(extract(release.write(tmp_path / "csv")))
+
+    assert values["minute"].to_list() == [60, 120]
+    assert values["value"].to_list() == pytest.approx([37.5, 37.0], abs=1e-9)
+
+
+def test_ages(release: Release, extract: Extract, tmp_path: Path) -> None:
+    born = {
+        2: ADMITTED.replace(year=ADMITTED.year - 300),  # hidden: above 89
+        3: ADMITTED.replace(year=ADMITTED.year - 89) - timedelta(days=30),
+        4: ADMITTED.replace(year=ADMITTED.year - 18) - timedelta(days=2),
+        5: ADMITTED.replace(year=ADMITTED.year - 18) + timedelta(days=2),  # still 17
+    }
+    for subject, birth in born.items():
+        release.patient(subject, born=birth)
+        release.stay(100 + subject, subject_id=subject)
+        release.chart(80, icustay_id=100 + subject)
+    release.chart(80)
+
+    events = extract(release.write(tmp_path / "csv"))
+
+    stays = pl.read_parquet(events.file("stays.parquet"))
+    assert dict(stays.select("subject_id", "age_years").rows()) == {1: 60, 2: 91, 3: 89, 4: 18}
+
+
+def test_a_stay_of_exactly_the_window_is_kept(release: Release, extract: Extract, tmp_path: Path) -> None:
+    release.stay(101, subject_id=1, los_days=2.0)
+    release.stay(102, subject_id=1, los_days=1.9999)
+    for stay in (100, 101, 102):
+        release.chart(80, icustay_id=stay)
+
+    events = extract(release.write(tmp_path / "csv"))
+
+    assert pl.read_parquet(events.file("stays.parquet"))["stay_id"].to_list() == [100, 101]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param({"lower": True}, id="lower-case-headers"),
+        pytest.param({"lower_files": True}, id="lower-case-file-names"),
+        pytest.param({"compressed": False}, id="plain-csv"),
+        pytest.param({"lower": True, "lower_files": True, "compressed": False}, id="all-of-it"),
+    ],
+)
+def test_form_of_the_files_does_not_matter(
+    release: Release, extract: Extract, tmp_path: Path, form: dict[str, bool]
+) -> None:
+    for hour in range(5):
+        release.chart(80 + hour, at=timedelta(hours=hour))
+        release.lab(4 + hour / 10, at=timedelta(hours=hour))
+
+    usual = extract(release.write(tmp_path / "usual"), out="usual-events")
+    other = extract(release.write(tmp_path / "other", **form), out="other-events")
+
+    assert other.digest == usual.digest
+
+
+def test_order_of_the_rows_does_not_matter(release: Release, extract: Extract, tmp_path: Path) -> None:
+    for hour in (3, 1, 1, 2):  # two of the same minute
+        release.chart(80 + hour, at=timedelta(hours=hour))
+        release.chart(90 + hour, at=timedelta(hours=hour))
+    usual = extract(release.write(tmp_path / "usual"), out="usual-events")
+    release.rows["CHARTEVENTS"].reverse()
+    other = extract(release.write(tmp_path / "other"), out="other-events")
+
+    assert other.digest == usual.digest
+
+
+# --- conversion and acceptance ----------------------------------------------------------------------------------
+
+_finite = st.floats(-1e6, 1e6)
+_bound = st.none() | st.sampled_from([-5.0, 0.0, 0.1, 10.0]) | _finite
+_limits = st.builds(Limits, gt=_bound, ge=_bound, lt=_bound, le=_bound)
+_conversions = st.builds(Conversion, add=_finite, multiply=st.floats(1e-3, 1e3))
+
+
+@st.composite
+def _wanted(draw: st.DrawFn) -> list[tuple[str, Source]]:
+    """Features with sources; no item occurs twice."""
+    items = draw(st.lists(st.integers(1, 30), unique=True, max_size=12))
+    wanted = []
+    while items:
+        count = draw(st.integers(1, len(items)))
+        taken, items = items[:count], items[count:]
+        source = Source("labevents", tuple(taken), draw(_limits), draw(_conversions))
+        wanted.append((draw(st.sampled_from(["a", "b", "c"])), source))
+    return wanted
+
+
+_value = st.sampled_from([-5.0, 0.0, 0.1, 10.0, math.nan, math.inf, -math.inf]) | _finite
+_rows = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2879), st.integers(1, 35), _value), max_size=40)
+
+
+@given(rows=_rows, wanted=_wanted())
+def test_conversion_and_acceptance_equal_a_plain_loop(
+    rows: list[tuple[int, int, int, float]], wanted: list[tuple[str, Source]]
+) -> None:
+    raw = pl.DataFrame(rows, schema=dict(RAW_VALUES), orient="row")
+
+    converted = convert(raw, wanted)
+
+    def comparable(found: list[tuple[Any, ...]]) -> list[str]:
+        return sorted(repr(row) for row in found)
+
+    columns = ("stay_id", "minute", "feature", "value", "accepted")
+    assert comparable(converted.select(columns).rows()) == comparable(_looped(rows, wanted))
+
+
+def _looped(
+    rows: list[tuple[int, int, int, float]], wanted: list[tuple[str, Source]]
+) -> list[tuple[int, int, str, float, bool]]:
+    found = []
+    for stay, minute, item, value in rows:
+        for name, source in wanted:
+            if item not in source.items:
+                continue
+            limits = source.accepted
+            accepted = (
+                math.isfinite(value)
+                and (limits.gt is None or value > limits.gt)
+                and (limits.ge is None or value >= limits.ge)
+                and (limits.lt is None or value < limits.lt)
+                and (limits.le is None or value <= limits.le)
+            )
+            converted = (value + source.conversion.add) * source.conversion.multiply
+            found.append((stay, minute, name, converted, accepted))
+    return found

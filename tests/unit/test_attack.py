@@ -1,0 +1,188 @@
+"""The attack on models whose smallest perturbation is known in closed form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from lstm_adversarial_attack.artifacts.contents import Architecture
+from lstm_adversarial_attack.attack import AttackResult, attack
+from lstm_adversarial_attack.models import Decision, LstmClassifier
+
+HOURS, FEATURES = 8, 5
+KINDS = ("first", "sparsest", "smallest")
+
+
+class Scored(nn.Module):
+    """Logits (-s/2, s/2) of a score s of the values: label 0 where s is negative."""
+
+    def __init__(self, score: Any) -> None:
+        super().__init__()
+        self.score = score
+
+    def forward(self, values: Tensor, *context: Tensor) -> Tensor:
+        score = self.score(values, *context) / 2
+        return torch.stack([-score, score], dim=1)
+
+
+def linear(weights: Tensor, bias: float) -> Scored:
+    return Scored(lambda values: (values * weights).flatten(1).sum(dim=1) - bias)
+
+
+@pytest.mark.parametrize("samples", [1, 3, 64])
+@pytest.mark.parametrize("label", [0, 1])
+def test_linear_model_flips_by_its_strongest_cell(samples: int, label: int) -> None:
+    generator = torch.Generator().manual_seed(samples)
+    weights = torch.rand(HOURS, FEATURES, generator=generator) * 0.5
+    weights[2, 3] = 2.0
+    # Distance to the boundary along the strongest cell: |s| / 2.
+    distance = torch.linspace(0.5, 3.0, samples)
+    values = torch.zeros(samples, HOURS, FEATURES)
+    values[:, 0, 0] = (2 * distance * (1 if label else -1)) / weights[0, 0]
+    result = attack(linear(weights, 0.0), values, torch.full((samples,), label))
+    assert result.success.all()
+    assert result.sparsest.l0.tolist() == [1] * samples
+    assert (result.smallest.l1 >= distance - 1e-4).all()
+    assert (result.smallest.l1 <= 1.05 * distance + 0.05).all()
+    assert (result.delta("sparsest")[:, 2, 3] != 0).all()
+
+
+def test_two_cells_are_needed_when_one_meets_its_bound() -> None:
+    weights = torch.zeros(HOURS, FEATURES)
+    weights[1, 1], weights[4, 2] = 1.0, 0.9
+    result = attack(linear(weights, 1.5), torch.zeros(4, HOURS, FEATURES), torch.zeros(4, dtype=torch.int64), upper=1.0)
+    assert result.sparsest.l0.tolist() == [2] * 4
+    assert result.smallest.l1.tolist() == pytest.approx([1 + 0.5 / 0.9] * 4, rel=0.05)
+
+
+def test_the_larger_of_two_needs_one() -> None:
+    score = Scored(lambda v: torch.maximum(v[:, 0, 0], v[:, 5, 4]) - 1.0)
+    values = torch.zeros(2, HOURS, FEATURES)
+    values[0, 0, 0] = values[1, 5, 4] = 0.2  # at a tie the gradient points along both, for ever
+    result = attack(score, values, torch.zeros(2, dtype=torch.int64))
+    assert result.success.all()
+    assert result.sparsest.l0.tolist() == [1, 1]
+    assert result.smallest.l1.tolist() == pytest.approx([0.8, 0.8], rel=0.05)
+
+
+def test_an_unreachable_boundary_is_a_failure_with_nothing_in_it() -> None:
+    weights = torch.ones(HOURS, FEATURES)
+    result = attack(
+        linear(weights, 1.0), torch.zeros(2, HOURS, FEATURES), torch.zeros(2, dtype=torch.int64), upper=0.01, steps=20
+    )
+    assert not result.success.any()
+    for kind in KINDS:
+        assert result.delta(kind).abs().max() == 0
+        assert result.found(kind).iteration.tolist() == [0, 0]
+
+
+def lstm(seed: int, hidden: int = 8) -> LstmClassifier:
+    torch.manual_seed(seed)
+    return LstmClassifier(Architecture(FEATURES, hidden, 1, True, 0.3))
+
+
+def attacked_lstm(seed: int, samples: int, **options: Any) -> tuple[nn.Module, Tensor, Tensor, Tensor, AttackResult]:
+    model = Decision(lstm(seed), 0.5).eval()
+    values = torch.randn(samples, HOURS, FEATURES)
+    observed = torch.rand(samples, HOURS, FEATURES) < 0.5
+    labels = model(values, observed).argmax(dim=1)
+    return model, values, observed, labels, attack(model, values, labels, context=(observed,), **options)
+
+
+@given(seed=st.integers(0, 1000), samples=st.integers(1, 6), low=st.floats(-2, 0.5), width=st.floats(0.1, 4))
+@settings(max_examples=25, deadline=None)
+def test_examples_keep_to_bounds_and_cells_and_do_turn(seed: int, samples: int, low: float, width: float) -> None:
+    torch.manual_seed(seed)
+    editable = torch.rand(HOURS, FEATURES) < 0.7
+    lower, upper = torch.full((FEATURES,), low), torch.full((FEATURES,), low + width)
+    model, values, observed, labels, result = attacked_lstm(
+        seed, samples, lower=lower, upper=upper, editable=editable, steps=40
+    )
+    for kind in KINDS:
+        perturbed = values + result.delta(kind)
+        assert (perturbed >= torch.minimum(lower, values) - 1e-5).all()
+        assert (perturbed <= torch.maximum(upper, values) + 1e-5).all()
+        assert (result.delta(kind)[:, ~editable] == 0).all()
+        turned = model(perturbed, observed).argmax(dim=1) != labels
+        assert (turned == result.success).all()
+    assert (result.sparsest.l0 <= result.smallest.l0).all()
+    assert (result.smallest.l1 <= result.first.l1 + 1e-5).all()
+    assert (result.first.iteration <= result.sparsest.iteration).all()
+
+
+def test_more_steps_turn_no_fewer_and_end_no_larger() -> None:
+    results = [attacked_lstm(3, 32, steps=steps, lr=0.2)[-1] for steps in (2, 10, 50, 200)]
+    rates = [float(result.success.float().mean()) for result in results]
+    assert rates == sorted(rates)
+    assert rates[-1] == 1.0
+    assert results[-1].smallest.l1.median() <= results[-2].smallest.l1.median()
+
+
+def test_the_margin_asked_for_is_reached() -> None:
+    model, values, observed, labels, result = attacked_lstm(5, 16, kappa=0.2)
+    logits = model(values + result.delta("smallest"), observed)
+    gap = logits.gather(1, 1 - labels[:, None]) - logits.gather(1, labels[:, None])
+    assert result.success.all()
+    assert (gap >= 0.2 - 1e-5).all()
+
+
+def test_samples_do_not_depend_on_their_batch() -> None:
+    model, values, observed, labels, together = attacked_lstm(7, 6)
+    for i in range(6):
+        alone = attack(model, values[i : i + 1], labels[i : i + 1], context=(observed[i : i + 1],))
+        assert alone.sparsest.l0.item() == together.sparsest.l0[i].item()
+        torch.testing.assert_close(alone.delta("smallest")[0], together.delta("smallest")[i], atol=1e-3, rtol=1e-3)
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    model = lstm(1)
+    model.train()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    values, observed = torch.randn(4, HOURS, FEATURES), torch.ones(4, HOURS, FEATURES, dtype=torch.bool)
+    attack(model, values, torch.zeros(4, dtype=torch.int64), context=(observed,), steps=5)
+    assert all(module.training for module in model.modules())
+    assert all(weight.requires_grad and weight.grad is None for weight in model.parameters())
+    assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
+
+
+def test_costs_are_counted() -> None:
+    calls = 0
+
+    def score(values: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return values.flatten(1).sum(dim=1) - 1
+
+    result = attack(Scored(score), torch.zeros(2, HOURS, FEATURES), torch.zeros(2, dtype=torch.int64), steps=30)
+    assert result.gradients.tolist() == [30, 30]
+    assert (result.gradients + result.forwards).tolist() == [calls, calls]
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "options", "said"),
+    [
+        (torch.zeros(2, 3), torch.zeros(2), {}, "sample, hour, feature"),
+        (torch.zeros(2, 3, 4), torch.zeros(3), {}, "labels"),
+        (torch.zeros(2, 3, 4), torch.zeros(2), {"steps": 0}, "steps"),
+        (torch.zeros(2, 3, 4), torch.zeros(2), {"sparsity": 1.0}, "sparsity"),
+        (torch.zeros(2, 3, 4), torch.zeros(2), {"lower": 1.0, "upper": -1.0}, "lower"),
+    ],
+)
+def test_bad_arguments_are_refused(values: Tensor, labels: Tensor, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        attack(linear(torch.ones(3, 4), 0.0), values, labels.long(), **options)
+
+
+def test_a_threshold_moves_the_decision() -> None:
+    model = lstm(2)
+    values, observed = torch.randn(64, HOURS, FEATURES), torch.ones(64, HOURS, FEATURES, dtype=torch.bool)
+    probability = model.eval()(values, observed).softmax(dim=1)[:, 1].detach()
+    threshold = float(probability.median())
+    decided = Decision(model, threshold)(values, observed).argmax(dim=1)
+    near = (probability - threshold).abs() < 1e-6
+    assert ((decided == 1) == (probability >= threshold))[~near].all()

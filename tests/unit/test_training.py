@@ -1,0 +1,96 @@
+"""Fitting: it learns, it stops, and a fit that was cut off ends with the same bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lstm_adversarial_attack.datasets import Tensors
+from lstm_adversarial_attack.models.training import Epoch, Fit, death_probability, fit, predict_logits
+from lstm_adversarial_attack.settings import TrainSettings
+
+SETTINGS = TrainSettings(hidden_units=8, max_epochs=6, patience=6, batch_size=16, lr=0.01)
+
+
+def samples(n: int, seed: int) -> Tensors:
+    """Make samples whose label shows in the mean of one feature."""
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(n, 10, 3, generator=generator)
+    labels = (values[:, :, 1].mean(dim=1) + 0.1 * torch.randn(n, generator=generator) > 0.25).long()
+    return Tensors(values, torch.rand(n, 10, 3, generator=generator) < 0.5, labels)
+
+
+TRAIN, VALIDATION = samples(300, 0), samples(150, 1)
+
+
+def same_weights(a: Fit, b: Fit) -> bool:
+    pairs = zip(a.model.state_dict().values(), b.model.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+def test_it_learns_what_there_is_to_learn() -> None:
+    fitted = fit(TRAIN, VALIDATION, TrainSettings(hidden_units=8, max_epochs=25, batch_size=16, lr=0.01))
+    assert fitted.best.validation_auroc is not None
+    assert fitted.best.validation_auroc > 0.9
+    assert fitted.history[-1].train_loss < 0.7 * fitted.history[0].train_loss
+
+
+def test_the_best_epochs_weights_are_kept() -> None:
+    fitted = fit(TRAIN, VALIDATION, SETTINGS)
+    assert fitted.best.score == max(epoch.score for epoch in fitted.history)
+    loss = torch.nn.functional.cross_entropy(predict_logits(fitted.model, VALIDATION), VALIDATION.labels)
+    assert float(loss) == fitted.best.validation_loss
+
+
+def test_same_seed_same_bits_other_seed_other_bits() -> None:
+    first, again = fit(TRAIN, VALIDATION, SETTINGS), fit(TRAIN, VALIDATION, SETTINGS)
+    assert same_weights(first, again)
+    assert first.history == again.history
+    other = TrainSettings(hidden_units=8, max_epochs=6, batch_size=16, lr=0.01, seed=1)
+    assert not same_weights(first, fit(TRAIN, VALIDATION, other))
+
+
+class CutOffError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 2, 5])
+def test_a_fit_that_was_cut_off_ends_with_the_same_bits(tmp_path: Path, after: int) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    torch.manual_seed(after)  # what the process drew before must not matter
+
+    def cut_off(epoch: Epoch) -> None:
+        if epoch.epoch == after:
+            raise CutOffError
+
+    with pytest.raises(CutOffError):
+        fit(TRAIN, VALIDATION, SETTINGS, checkpoint=checkpoint, on_epoch=cut_off)
+    epochs: list[int] = []
+    resumed = fit(TRAIN, VALIDATION, SETTINGS, checkpoint=checkpoint, on_epoch=lambda e: epochs.append(e.epoch))
+    whole = fit(TRAIN, VALIDATION, SETTINGS)
+    assert epochs == list(range(after + 1, 7))
+    assert resumed.history == whole.history
+    assert same_weights(resumed, whole)
+
+
+def test_it_stops_when_validation_gets_no_better() -> None:
+    noise = Tensors(VALIDATION.values, VALIDATION.observed, VALIDATION.labels[torch.randperm(150)])
+    settings = TrainSettings(hidden_units=8, max_epochs=50, patience=3, batch_size=16, lr=0.01)
+    fitted = fit(TRAIN, noise, settings)
+    assert len(fitted.history) < 50
+    assert len(fitted.history) - fitted.best.epoch == 3
+
+
+def test_a_validation_split_of_one_class_falls_back_to_the_loss() -> None:
+    survivors = VALIDATION[(VALIDATION.labels == 0).nonzero().flatten()]
+    fitted = fit(TRAIN, survivors, SETTINGS)
+    assert fitted.best.validation_auprc is None
+    assert fitted.best.validation_loss == min(epoch.validation_loss for epoch in fitted.history)
+
+
+def test_probabilities_are_the_softmax_of_the_logits() -> None:
+    logits = torch.randn(20, 2)
+    np.testing.assert_allclose(death_probability(logits), logits.double().softmax(dim=1)[:, 1], rtol=1e-12)
