@@ -167,9 +167,7 @@ def test_postgres_schema_of_another_name(extract: Extract, postgres: Any) -> Non
 
 @pytest.mark.demo
 @pytest.mark.postgres
-def test_postgres_is_read_again_unless_its_state_has_a_name(
-    lstm_aa_inside: Any, postgres: Any, tmp_path: Path
-) -> None:
+def test_postgres_is_read_again_unless_its_state_has_a_name(lstm_aa_inside: Any, postgres: Any, tmp_path: Path) -> None:
     def again(*options: str) -> bool:
         command = ("extract", "--source", postgres.address(), "--out", tmp_path / "events", *options)
         result = lstm_aa_inside(*command, env=postgres.env)
@@ -245,9 +243,7 @@ def release() -> Release:
     return Release()
 
 
-def test_window_is_closed_at_admission_and_open_at_its_end(
-    release: Release, extract: Extract, tmp_path: Path
-) -> None:
+def test_window_is_closed_at_admission_and_open_at_its_end(release: Release, extract: Extract, tmp_path: Path) -> None:
     edges = {
         71: timedelta(seconds=-1),
         72: timedelta(0),
