@@ -67,7 +67,8 @@ def main() -> None:
     for samples in options.samples:
         bare_s, whole_s, figures[samples] = ratio(samples, options.steps, options.rounds, torch.device(options.device))
         spent = samples * options.steps
-        print(f"{samples:>8} {spent:>10} {bare_s * 1e3:>13.1f} {whole_s * 1e3:>15.1f} {figures[samples]:>6.3f}", flush=True)
+        row = f"{samples:>8} {spent:>10} {bare_s * 1e3:>13.1f} {whole_s * 1e3:>15.1f} {figures[samples]:>6.3f}"
+        print(row, flush=True)
     for samples, figure in figures.items():
         verdict = "met" if figure <= GOAL else "missed"
         print(f"target attack-step-{samples}: {figure:.3f} (at most {GOAL}) {verdict}")

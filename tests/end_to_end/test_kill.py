@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from end_to_end.conftest import QUICK, Run, command, digests
 
 SOURCE = "synthetic:600"
@@ -54,9 +55,7 @@ def seen(work: Path, sign: str) -> bool:
         return False
 
 
-def test_a_kill_in_each_stage_changes_no_digest(
-    synthetic_run: Run, finish: Callable[..., Run], tmp_path: Path
-) -> None:
+def test_a_kill_in_each_stage_changes_no_digest(synthetic_run: Run, finish: Callable[..., Run], tmp_path: Path) -> None:
     out = tmp_path / "killed"
     for stage in IN_THE_MIDDLE:
         kill_in(stage, out)

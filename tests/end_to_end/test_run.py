@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from end_to_end.conftest import KINDS, Run, digests, read_json
 
 
@@ -21,7 +22,9 @@ def test_it_ends_with_five_lines_and_the_path_of_the_report(demo_run: Run) -> No
 
 
 @pytest.mark.demo
-def test_the_same_command_again_leaves_everything_as_it_is(demo_run: Run, finish: Callable[..., Run], demo: Path) -> None:
+def test_the_same_command_again_leaves_everything_as_it_is(
+    demo_run: Run, finish: Callable[..., Run], demo: Path
+) -> None:
     before = digests(demo_run.out)
     again = finish(demo_run.out, f"csv:{demo}")
     assert again.stderr.count("up to date") == len(KINDS)
@@ -44,9 +47,7 @@ def test_another_seed_redoes_all_but_the_extraction(
     assert all(first[kind] != other[kind] for kind in KINDS[1:])
 
 
-def test_a_changed_setting_redoes_what_depends_on_it_alone(
-    finish: Callable[..., Run], tmp_path: Path
-) -> None:
+def test_a_changed_setting_redoes_what_depends_on_it_alone(finish: Callable[..., Run], tmp_path: Path) -> None:
     before = digests(finish(tmp_path / "run", "synthetic:600").out)
     after = digests(finish(tmp_path / "run", "synthetic:600", "--attack.kappa", "0.5").out)
     assert {kind for kind in KINDS if before[kind] != after[kind]} == {"examples", "report"}

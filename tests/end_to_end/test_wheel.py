@@ -18,9 +18,14 @@ def test_the_wheel_runs_outside_the_checkout(tmp_path: Path) -> None:
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
     environment = os.environ | {"PYTHONPATH": str(site)}
-    where = "import lstm_adversarial_attack as p, lstm_adversarial_attack.sources.sql as s; print(p.__file__, s.__file__)"
+    where = "import lstm_adversarial_attack.cli as c, lstm_adversarial_attack.sources.sql as s"
     found = subprocess.run(
-        [sys.executable, "-c", where], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+        [sys.executable, "-c", f"{where}; print(c.__file__, s.__file__)"],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert all(Path(path).is_relative_to(site) for path in found.stdout.split())
     options = ["--source", "synthetic:600", "--tune.trials", "1", "--tune.max-epochs", "2", "--train.max-epochs", "2"]

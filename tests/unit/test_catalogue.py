@@ -11,10 +11,27 @@ import yaml
 from lstm_adversarial_attack.catalogue import load_catalogue
 from lstm_adversarial_attack.errors import UserError
 
-NAMES = (
-    "potassium calcium ph pco2 lactate albumin bun creatinine sodium bicarbonate platelet glucose magnesium "
-    "heart_rate sysbp diasbp temperature resp_rate spo2"
-).split()
+NAMES = [
+    "potassium",
+    "calcium",
+    "ph",
+    "pco2",
+    "lactate",
+    "albumin",
+    "bun",
+    "creatinine",
+    "sodium",
+    "bicarbonate",
+    "platelet",
+    "glucose",
+    "magnesium",
+    "heart_rate",
+    "sysbp",
+    "diasbp",
+    "temperature",
+    "resp_rate",
+    "spo2",
+]
 
 
 def items(feature_set: str) -> dict[str, set[int]]:
@@ -79,7 +96,7 @@ def test_a_wrong_entry_is_named(raw: dict[str, Any], tmp_path: Any, change: Any,
 
 
 def test_an_unknown_feature_set_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match="'icu-20'.*icu-19, reference-19"):
+    with pytest.raises(UserError, match=r"'icu-20'.*icu-19, reference-19"):
         load_catalogue().feature_set("icu-20")
 
 
@@ -87,7 +104,7 @@ def test_an_unknown_feature_set_lists_the_known_ones() -> None:
 def test_what_is_no_catalogue_is_refused(tmp_path: Any, content: str) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(content)
-    with pytest.raises(UserError, match="mine.yaml"):
+    with pytest.raises(UserError, match=r"mine\.yaml"):
         load_catalogue(file)
 
 

@@ -45,8 +45,8 @@ def measurements_of(rows: list[tuple[int, int, int, float]]) -> pl.DataFrame:
         "feature": [NAMES[feature] for *_, feature, _ in rows],
         "value": [value for *_, value in rows],
     }
-    frame = pl.DataFrame(columns, schema={"stay_id": pl.Int64, "minute": pl.Int32, "feature": pl.String, "value": pl.Float64})
-    return typed(frame, schema).sort(list(schema))
+    types = {"stay_id": pl.Int64, "minute": pl.Int32, "feature": pl.String, "value": pl.Float64}
+    return typed(pl.DataFrame(columns, schema=types), schema).sort(list(schema))
 
 
 @st.composite

@@ -57,9 +57,7 @@ def test_the_first_trial_is_the_one_given_and_the_best_is_no_worse(tmp_path: Pat
 
 
 def test_seeds_draw_differently(tmp_path: Path) -> None:
-    settings = [
-        [trial.settings for trial in run(tmp_path / f"{seed}.log", seed=seed).trials] for seed in (1, 2)
-    ]
+    settings = [[trial.settings for trial in run(tmp_path / f"{seed}.log", seed=seed).trials] for seed in (1, 2)]
     assert settings[0] != settings[1]
 
 
