@@ -36,6 +36,7 @@ _DATA = Group("Data", sort_key=2)
 
 def _layered_settings(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
     """Fill in options that were not given: from --settings, then --protocol, then (in `run`) --seed."""
+    _refuse_fractions(arguments)
     given = {name: argument.tokens[-1].value for argument in arguments for name in argument.names if argument.tokens}
     layers: list[tuple[str, dict[str, Any]]] = []
     if "--settings" in given:
@@ -47,8 +48,16 @@ def _layered_settings(app: App, commands: tuple[str, ...], arguments: ArgumentCo
         layers.append(("--seed", {stage: {"seed": given["--seed"]} for stage in STAGES[1:]}))
     for source, sections in layers:
         content = sections if commands == ("run",) else sections.get(commands[-1], {})
-        fill = cyclopts.config.Dict(content, use_commands_as_keys=False, source=source)
-        fill(app, commands, arguments)
+        # Keyed by the command: else cyclopts would take sections for commands of the same name, and skip them.
+        cyclopts.config.Dict({commands[-1]: content}, source=source)(app, commands, arguments)
+
+
+def _refuse_fractions(arguments: ArgumentCollection) -> None:
+    """Refuse what is no whole number where one is asked for; cyclopts would round it."""
+    for argument in arguments:
+        for token in argument.tokens if argument.hint in (int, int | None) else ():
+            if not token.value.lstrip("+-").isdecimal():
+                raise UserError(f"{argument.name} {token.value}: expected a whole number")
 
 
 app = App(
@@ -78,12 +87,13 @@ def _carry_out(
     force: bool,
     source: Any = None,
 ) -> None:
+    options, execution = checked(options), checked(execution or Execution())
     carry_out(
         load_stage(name),
-        settings=checked(options),
+        settings=options,
         inputs={kind: address for kind, address in inputs.items() if address is not None},
         out=out,
-        execution=checked(execution) if execution else None,
+        execution=execution,
         reporter=Reporter(),
         source=source,
         force=force,

@@ -6,7 +6,7 @@ what is computed and enter the artifact's digest; `Execution` says how, and does
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -198,6 +198,17 @@ class EvaluateSettings:
     """Seed of the bootstrap."""
 
 
+#: The settings of each stage.
+SETTINGS: dict[str, type] = {
+    "extract": ExtractSettings,
+    "preprocess": PreprocessSettings,
+    "tune": TuneSettings,
+    "train": TrainSettings,
+    "attack-tune": AttackTuneSettings,
+    "attack": AttackSettings,
+    "evaluate": EvaluateSettings,
+}
+
 S = TypeVar("S")
 
 
@@ -210,10 +221,35 @@ def checked(settings: S, *, prefix: str = "--") -> S:
     try:
         return msgspec.convert(msgspec.to_builtins(settings), type(settings))
     except msgspec.ValidationError as error:
-        reason, _, place = str(error).partition(" - at `$.")
-        option = place.rstrip("`").replace("_", "-")
-        value = getattr(settings, place.rstrip("`"), "")
-        raise UserError(f"{prefix}{option} {value}: {reason[:1].lower()}{reason[1:]}") from error
+        name, reason = _explained(error)
+        raise UserError(f"{prefix}{name.replace('_', '-')} {getattr(settings, name, '')}: {reason}") from error
+
+
+def checked_section(where: str, stage: str, section: dict[str, Any]) -> dict[str, Any]:
+    """Return a stage's section of a settings file after a check of names, types and ranges.
+
+    Raises:
+        UserError: an option that the stage does not have, or a value of the wrong type or out of range.
+    """
+    plain = {str(name).replace("-", "_"): value for name, value in section.items()}
+    known = {field.name for field in fields(SETTINGS[stage])}
+    strange = next((name for name in plain if name not in known), None)
+    if strange is not None:
+        raise UserError(f"{where}: {stage} has no option {strange!r}; it has {', '.join(sorted(known))}")
+    try:
+        msgspec.convert(plain, SETTINGS[stage])
+    except msgspec.ValidationError as error:
+        name, reason = _explained(error)
+        raise UserError(f"{where}: {stage}: {name} {plain.get(name)!r}: {reason}") from error
+    return plain
+
+
+def _explained(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Return the field that is wrong and why, in words."""
+    reason, _, place = str(error).partition(" - at `$.")
+    for kind, words in {"float": "a number", "int": "a whole number", "str": "text", "bool": "yes or no"}.items():
+        reason = reason.replace(f"`{kind}`", words)
+    return place.rstrip("`"), reason[:1].lower() + reason[1:]
 
 
 def as_manifest(settings: Any) -> dict[str, Any]:

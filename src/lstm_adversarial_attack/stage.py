@@ -26,11 +26,11 @@ from lstm_adversarial_attack.artifacts import (
 )
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.progress import Reporter, StageProgress
-from lstm_adversarial_attack.settings import Execution, as_manifest
+from lstm_adversarial_attack.settings import SETTINGS, Execution, as_manifest
 from lstm_adversarial_attack.sources import EventSource
 
 #: The stages in their order; the word names the command, the package, the component and the image.
-STAGES = ("extract", "preprocess", "tune", "train", "attack-tune", "attack", "evaluate")
+STAGES = tuple(SETTINGS)
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_every_kind_can_be_written_and_opened_as_itself_alone(tmp_path: Path, kind: str) -> None:
     assert write(tmp_path / kind, identity(kind)).manifest.schema_version == SCHEMA_VERSIONS[kind]
     for other in set(SCHEMA_VERSIONS) - {kind}:
-        with pytest.raises(UserError, match=f"holds a '{kind}' artifact where a '{other}' one is needed"):
+        with pytest.raises(UserError, match=f"holds '{kind}' where '{other}' is needed"):
             open_artifact(tmp_path / kind, other)
 
 
@@ -344,7 +344,7 @@ def test_a_manifest_that_was_changed_is_refused(tmp_path: Path, field: str) -> N
     content[field] = {"settings": {}, "seed": 9, "inputs": {}, "kind": "model", "digest": "0" * 64, "files": {}}[field]
     file.write_text(json.dumps(content))
 
-    with pytest.raises(UserError, match="was changed" if field != "kind" else "holds a 'model' artifact"):
+    with pytest.raises(UserError, match="was changed" if field != "kind" else "holds 'model' where 'report'"):
         open_artifact(artifact.path, "report")
 
 
@@ -377,8 +377,13 @@ def test_occupant_tells_nothing_whole_damaged_and_foreign_apart(tmp_path: Path) 
     found = occupant(whole.path, "report").artifact
     assert found is not None
     assert found.digest == whole.digest
-    with pytest.raises(UserError, match="something else than a 'model' artifact"):
+    with pytest.raises(UserError, match="something else than 'model'"):
         occupant(whole.path, "model")
+    foreign = whole.path / "thesis.tex"
+    foreign.write_text("mine")
+    with pytest.raises(UserError, match=r"something else than 'report' \(thesis\.tex\)"):
+        occupant(whole.path, "report")
+    foreign.unlink()
     whole.file("note.json").unlink()
     assert re.search(r"note\.json: missing", occupant(whole.path, "report").damage or "")
 

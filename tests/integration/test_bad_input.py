@@ -448,8 +448,9 @@ BAD_SETTINGS = {
     "not YAML": ("extract: [1\n", ["my.yaml", "not YAML"]),
     "a list": ("- extract\n", ["my.yaml", "a section for each stage"]),
     "no sections": ("features: icu-19\n", ["my.yaml", "a section for each stage"]),
-    "wrong type": ("extract:\n  window_hours: long\n", ["my.yaml", "window_hours", '"long"', "int"]),
-    "out of range": ("extract:\n  window_hours: 0\n", ["window-hours 0", ">= 1"]),
+    "wrong type": ("extract:\n  window_hours: long\n", ["my.yaml", "window_hours 'long'", "whole number"]),
+    "out of range": ("extract:\n  window_hours: 0\n", ["window_hours 0", ">= 1"]),
+    "a fraction": ("train:\n  max_epochs: 1.5\n", ["max_epochs 1.5", "whole number"]),
     "a mapping for a number": ("extract:\n  window_hours: {hours: 3}\n", ["my.yaml", "window_hours"]),
     "not text": ("\udcff\udcfe", ["my.yaml", "cannot be read"]),
 }

@@ -422,6 +422,26 @@ def test_conversion_and_acceptance_equal_a_plain_loop(
     assert comparable(converted.select(columns).rows()) == comparable(_looped(rows, wanted))
 
 
+@pytest.mark.parametrize(
+    ("limit", "accepted"),
+    [
+        ("gt", [False, False, True]),
+        ("ge", [False, True, True]),
+        ("lt", [True, False, False]),
+        ("le", [True, True, False]),
+    ],
+)
+def test_acceptance_at_a_limit(limit: str, accepted: list[bool]) -> None:
+    """The limit holds for the value in the item's unit, before the conversion."""
+    source = Source("labevents", (7,), Limits(**{limit: 10.0}), Conversion(add=100.0, multiply=0.5))
+    raw = pl.DataFrame([(1, 0, 7, value) for value in (9.9, 10.0, 10.1)], schema=dict(RAW_VALUES), orient="row")
+
+    converted = convert(raw, [("a", source)]).sort("value")
+
+    assert converted["accepted"].to_list() == accepted
+    assert converted["value"].to_list() == pytest.approx([54.95, 55.0, 55.05])
+
+
 def _looped(
     rows: list[tuple[int, int, int, float]], wanted: list[tuple[str, Source]]
 ) -> list[tuple[int, int, str, float, bool]]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import msgspec
 import polars as pl
@@ -24,7 +24,7 @@ from lstm_adversarial_attack.artifacts.manifest import (
     file_entry,
     is_file_name,
 )
-from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.errors import UserError, disk_is_full
 from lstm_adversarial_attack.frames import Schema, conform
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Artifact:
             UserError: the artifact holds no such file.
         """
         if name not in self.manifest.files:
-            raise UserError(f"{self.path}: a {self.manifest.kind} artifact without {name}; make it again")
+            raise UserError(f"{self.path}: an artifact of kind {self.manifest.kind!r} without {name}; make it again")
         return self.path / name
 
     def frame(self, name: str, schema: Schema) -> pl.DataFrame:
@@ -108,7 +108,7 @@ def open_artifact(address: str | Path, kind: str) -> Artifact:
     path = Path(address)
     manifest = _read_manifest(path, kind)
     if manifest.kind != kind:
-        raise UserError(f"{path}: holds a {manifest.kind!r} artifact where a {kind!r} one is needed")
+        raise UserError(f"{path}: holds {manifest.kind!r} where {kind!r} is needed; give the artifact of that kind")
     if manifest.digest != manifest.expected_digest():
         raise UserError(f"{path}: manifest.json was changed (its digest does not match); make the artifact again")
     for name, entry in manifest.files.items():
@@ -125,9 +125,9 @@ def open_artifact(address: str | Path, kind: str) -> Artifact:
 def _read_manifest(path: Path, kind: str) -> Manifest:
     file = path / MANIFEST_NAME
     if not path.is_dir():
-        raise UserError(f"{path}: no such folder; give the folder of a {kind!r} artifact")
+        raise UserError(f"{path}: no such folder; give that of an artifact of kind {kind!r}")
     if not file.is_file():
-        raise UserError(f"{path}: no manifest.json, so not a finished artifact; give the folder of a {kind!r} artifact")
+        raise UserError(f"{path}: no manifest.json, so not a finished artifact; give one of kind {kind!r}")
     content = file.read_bytes()
     try:
         head = msgspec.json.decode(content, type=_Head)
@@ -148,6 +148,13 @@ class _Head(msgspec.Struct):
     schema_version: int
 
 
+class _Contents(msgspec.Struct):
+    """The fields that tell what a folder should hold, whatever the schema version."""
+
+    kind: str
+    files: dict[str, Any]
+
+
 def occupant(out: Path, kind: str) -> Occupant:
     """Look at the output address ``out`` before any work.
 
@@ -158,21 +165,26 @@ def occupant(out: Path, kind: str) -> Occupant:
         raise UserError(f"{out}: not a folder; give --out another address")
     if not out.is_dir() or not any(out.iterdir()):
         return Occupant()
+    strange = _strange_files(out, kind)
+    if strange:
+        raise UserError(
+            f"{out}: the output folder holds something else than {kind!r} ({strange[0]}); "
+            "empty it or give --out another"
+        )
     try:
         return Occupant(open_artifact(out, kind))
     except UserError as error:
-        if _claims_kind(out, kind):
-            return Occupant(damage=str(error))
-        raise UserError(
-            f"{out}: the output folder holds something else than a {kind!r} artifact; empty it or give --out another"
-        ) from error
+        return Occupant(damage=str(error))
 
 
-def _claims_kind(path: Path, kind: str) -> bool:
+def _strange_files(out: Path, kind: str) -> list[str]:
+    """Return the names in ``out`` that a manifest of ``kind`` does not account for."""
+    names = {path.name for path in out.iterdir()}
     try:
-        return msgspec.json.decode((path / MANIFEST_NAME).read_bytes(), type=_Head).kind == kind
+        contents = msgspec.json.decode((out / MANIFEST_NAME).read_bytes(), type=_Contents)
     except (OSError, msgspec.ValidationError, msgspec.DecodeError):
-        return False
+        return sorted(names)
+    return sorted(names if contents.kind != kind else names - {*contents.files, MANIFEST_NAME})
 
 
 @contextmanager
@@ -186,11 +198,7 @@ def write_artifact(out: Path, identity: Identity, *, stage: str) -> Iterator[Dra
         UserError: another process is writing the same artifact, or ``out`` cannot be written.
     """
     work_root = out.parent / f".{out.name}.work"
-    try:
-        work_root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written here ({error.strerror}); give --out another address") from error
-    with _exclusive(work_root, out):
+    with _locked(work_root, out):
         work = _only(work_root, identity.key)
         draft_path = work_root / "draft"
         shutil.rmtree(draft_path, ignore_errors=True)
@@ -208,17 +216,26 @@ def write_artifact(out: Path, identity: Identity, *, stage: str) -> Iterator[Dra
         shutil.rmtree(work_root, ignore_errors=True)
 
 
-@contextmanager
-def _exclusive(work_root: Path, out: Path) -> Iterator[None]:
-    """Hold a lock that the system takes back when the process dies."""
-    with (work_root / "lock").open("w") as lock:
+def _locked(work_root: Path, out: Path) -> IO[str]:
+    """Make the work folder and return an open lock in it, which the system takes back when the process dies."""
+    path = work_root / "lock"
+    while True:
         try:
+            work_root.mkdir(parents=True, exist_ok=True)
+            lock = path.open("w")
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                return lock
         except BlockingIOError as error:
             raise UserError(
                 f"{out}: another process is writing this artifact; wait for it or give --out another"
             ) from error
-        yield
+        except FileNotFoundError:
+            pass  # who held the lock has just finished and removed the folder
+        except OSError as error:
+            if disk_is_full(error):
+                raise
+            raise UserError(f"{out}: cannot be written here ({error.strerror}); give --out another address") from error
 
 
 def _only(work_root: Path, key: str) -> Path:

@@ -60,8 +60,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """A short name of the work."""
-        return digest_of(self)[:16]
+        """A short name of the work as this version of the package does it."""
+        return digest_of([__version__, self])[:16]
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

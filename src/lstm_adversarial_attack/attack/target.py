@@ -84,7 +84,7 @@ def load_target(dataset_artifact: Artifact, model_artifact: Artifact, device: to
     if trained_on != dataset_artifact.digest:
         raise UserError(
             f"{model_artifact.path}: the model was trained on another dataset than {dataset_artifact.path}; "
-            "its split and scaling would not hold here"
+            "its split and scaling would not hold here; give the dataset it was trained on"
         )
     dataset = load_dataset(dataset_artifact, device)
     model, card = load_model(model_artifact)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.stage import STAGES
+from lstm_adversarial_attack.settings import SETTINGS, checked_section
 
 
 def protocol_names() -> list[str]:
@@ -49,7 +49,7 @@ def read_settings(where: str, text: str) -> dict[str, Any]:
         raise UserError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not all(isinstance(section, dict) for section in content.values()):
         raise UserError(f"{where}: a settings file has a section for each stage, such as `train:`, with options below")
-    strange = next((name for name in content if name not in STAGES), None)
+    strange = next((name for name in content if name not in SETTINGS), None)
     if strange is not None:
-        raise UserError(f"{where}: section {strange!r} is none of the stages; the sections are {', '.join(STAGES)}")
-    return content
+        raise UserError(f"{where}: section {strange!r} is none of the stages; the sections are {', '.join(SETTINGS)}")
+    return {stage: checked_section(where, stage, section) for stage, section in content.items()}

@@ -121,7 +121,10 @@ class MimicCsv:
 
 def _find(folder: Path, table: str) -> Path:
     names = {f"{table}.csv", f"{table}.csv.gz"}
-    found = sorted(f for f in folder.iterdir() if f.name.lower() in names)
+    try:
+        found = sorted(f for f in folder.iterdir() if f.name.lower() in names)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from error
     if not found:
         raise UserError(f"{folder}: no file for table {table.upper()}; it needs {table.upper()}.csv or .csv.gz")
     if len(found) > 1:
