@@ -17,6 +17,7 @@ from lstm_adversarial_attack.errors import UserError, disk_is_full
 from lstm_adversarial_attack.progress import Reporter
 from lstm_adversarial_attack.protocols import load_protocol, load_settings
 from lstm_adversarial_attack.settings import (
+    SEEDED,
     AttackSettings,
     AttackTuneSettings,
     EvaluateSettings,
@@ -27,7 +28,7 @@ from lstm_adversarial_attack.settings import (
     TuneSettings,
     checked,
 )
-from lstm_adversarial_attack.stage import STAGES, carry_out, load_stage
+from lstm_adversarial_attack.stage import carry_out, load_stage
 
 _STAGES = Group("Stages", sort_key=0)
 _ALL = Group("All stages at once", sort_key=1)
@@ -45,7 +46,7 @@ def _layered_settings(app: App, commands: tuple[str, ...], arguments: ArgumentCo
         name = given.get("--protocol", "clinical")
         layers.append((f"protocol {name}", load_protocol(name)))
     if commands == ("run",) and "--seed" in given:
-        layers.append(("--seed", {stage: {"seed": given["--seed"]} for stage in STAGES[1:]}))
+        layers.append(("--seed", {stage: {"seed": given["--seed"]} for stage in SEEDED}))
     for source, sections in layers:
         content = sections if commands == ("run",) else sections.get(commands[-1], {})
         # Keyed by the command: else cyclopts would take sections for commands of the same name, and skip them.

@@ -19,8 +19,6 @@ Count = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 
-ATTACK_OBJECTIVES = ("area",)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
@@ -157,9 +155,6 @@ class AttackSettings:
     chunk_size: Count = 512
     """Samples attacked at once; a finished chunk survives a kill."""
 
-    seed: Natural = 0
-    """Seed of whatever the attack draws at random (the default method draws nothing)."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class AttackTuneSettings:
@@ -208,6 +203,9 @@ SETTINGS: dict[str, type] = {
     "attack": AttackSettings,
     "evaluate": EvaluateSettings,
 }
+
+#: The stages that draw at random.
+SEEDED = tuple(stage for stage, kind in SETTINGS.items() if any(field.name == "seed" for field in fields(kind)))
 
 S = TypeVar("S")
 
