@@ -28,6 +28,8 @@ MODULES = {
 LOAD = """
 import sys
 
+import polars  # looks around for libraries that it could work with
+
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {refused}:
