@@ -1,10 +1,11 @@
 -- Every ICU stay with what the cohort rules look at. No stay is left out here: the rules are applied, and
--- their effect counted, where the stays are read. Dates turn into ages and durations and go no further.
+-- their effect counted, where the stays are read. Dates turn into whole years of age and durations and go
+-- no further.
 select
     i.icustay_id as stay_id,
     i.subject_id as subject_id,
     i.hadm_id as hadm_id,
-    cast(extract(epoch from (i.intime - p.dob)) as double precision) / 86400 / 365.2425 as age_years,
+    cast(date_part('year', age(i.intime, p.dob)) as double precision) as age_years,
     p.gender as sex,
     i.first_careunit as unit,
     i.dbsource as charting_system,

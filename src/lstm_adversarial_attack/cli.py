@@ -220,7 +220,7 @@ def train(
     out: str
         Folder of the new artifact.
     hyperparameters: str
-        Artifact of tune; what it found takes the place of the options of the same name.
+        Artifact of tune; what it found takes the place of options of the same name that have their default.
     settings: Path
         YAML file with a section for each stage.
     force: bool
@@ -285,7 +285,7 @@ def attack(
     out: str
         Folder of the new artifact.
     attack_settings: str
-        Artifact of attack-tune; what it found takes the place of the options of the same name.
+        Artifact of attack-tune; what it found takes the place of options of the same name that have their default.
     settings: Path
         YAML file with a section for each stage.
     force: bool
@@ -373,7 +373,7 @@ def run(
         Name of the state of a PostgreSQL database, such as its load date. Events read under the same name
         count as up to date; without a name they are always read again.
     """
-    from lstm_adversarial_attack.local_run import LocalRun
+    from lstm_adversarial_attack.local_run import run_all
 
     if features is not None:
         extract = ExtractSettings(**{**vars(extract), "features": features})
@@ -387,9 +387,8 @@ def run(
         "evaluate": evaluate,
     }
     options = {name: checked(given, prefix=f"--{name}.") for name, given in stages.items()}
-    finished = LocalRun(out, options, checked(execution), Reporter()).go(source, snapshot_id)
-    print("\n".join(finished.headline))
-    print(finished.report)
+    report, headline = run_all(source, out, options, checked(execution), Reporter(), snapshot_id=snapshot_id)
+    print(*headline, report, sep="\n")
 
 
 @app.command(group=_DATA)

@@ -21,6 +21,7 @@ FIGURES = ("auroc", "auprc", "f1", "precision", "recall", "specificity", "accura
 
 #: Samples times resamples held at once: 16 MiB for each array of a block.
 _BLOCK_CELLS = 2**21
+_LEAST_IN_BIN = 10
 _INTERVAL_PERCENT = (2.5, 97.5)
 
 
@@ -184,9 +185,11 @@ def calibration_bins(
     """Cut the samples into at most ``bins`` bins of equal count, by rising probability.
 
     Samples with the same probability stay in one bin, so that the bins do not depend on the order of the
-    samples; with many ties, bins are uneven or fewer.
+    samples; with many ties, bins are uneven or fewer. There are fewer bins where one would hold fewer than ten
+    samples, so that no bin shows a patient of its own.
     """
     y, p = _checked(labels, probabilities)
+    bins = max(1, min(bins, p.size // _LEAST_IN_BIN))
     order = np.argsort(p, kind="stable")
     ranks = np.searchsorted(p[order], p[order])
     which = ranks * bins // max(p.size, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from optuna.trial import TrialState
 
 from lstm_adversarial_attack.artifacts.contents import Search, Trial
 from lstm_adversarial_attack.devices import derive_seed
+from lstm_adversarial_attack.errors import UserError
 
 #: Takes a trial and the number of trials finished before it; returns its score, or raises
 #: `optuna.TrialPruned`.
@@ -50,6 +52,9 @@ def search(
         settings_of: turns a trial's parameters into settings of the stage.
         on_start: told how many trials are finished already.
         on_trial: told of the search so far after each trial.
+
+    Raises:
+        UserError: every trial was pruned.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _open_study(name, journal)
@@ -59,10 +64,24 @@ def search(
     while len(_finished(study)) < trials:
         _one_trial(study, objective, seed, first)
         on_trial(_summary(name, study, settings_of))
-    return _summary(name, study, settings_of)
+    found = _summary(name, study, settings_of)
+    if not found.best:
+        raise UserError(f"none of {trials} trials came to an end; give more --trials or look at the data")
+    return found
+
+
+def _mend(journal: Path) -> None:
+    """Drop a line that a kill or a full disk has cut off, and the lock of who was killed.
+
+    Nobody else is at the journal: the artifact's own lock sees to that.
+    """
+    Path(f"{journal}.lock").unlink(missing_ok=True)
+    if journal.is_file():
+        os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
 
 
 def _open_study(name: str, journal: Path) -> optuna.Study:
+    _mend(journal)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         backend = JournalFileBackend(str(journal), lock_obj=JournalFileOpenLock(str(journal)))
@@ -100,5 +119,8 @@ def _summary(name: str, study: optuna.Study, settings_of: Callable[[dict[str, An
     trials = [
         Trial(number, trial.state.name, trial.value, settings_of(trial.params)) for number, trial in enumerate(finished)
     ]
-    best = max((t for t in trials if t.state == "COMPLETE"), key=lambda t: (t.value, -t.number))
+    complete = [trial for trial in trials if trial.state == "COMPLETE"]
+    if not complete:
+        return Search(name, {}, float("-inf"), trials)
+    best = max(complete, key=lambda trial: (trial.value, -trial.number))
     return Search(name, best.settings, float(best.value or 0.0), trials)

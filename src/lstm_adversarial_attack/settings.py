@@ -6,7 +6,7 @@ what is computed and enter the artifact's digest; `Execution` says how, and does
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -14,9 +14,9 @@ from msgspec import Meta
 
 from lstm_adversarial_attack.errors import UserError
 
-Natural = Annotated[int, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=1)]
-Positive = Annotated[float, Meta(gt=0)]
+Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Positive = Annotated[float, Meta(gt=0, le=1e6)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 
 
@@ -114,7 +114,11 @@ class TrainSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TuneSettings:
-    """The search for hyperparameters, judged on validation patients."""
+    """The search for hyperparameters, judged on validation patients.
+
+    Units, dropout, learning rate, weight decay and batch size are searched, from the defaults of train on; what
+    is not searched has them.
+    """
 
     trials: Count = 8
     """Finished trials to end with."""
@@ -166,7 +170,7 @@ class AttackTuneSettings:
     steps: Count = 100
     """Gradient steps a sample in one trial."""
 
-    max_samples: Natural = 256
+    max_samples: Natural = 128
     """Most validation samples to attack in one trial; 0 attacks all."""
 
     objective: Literal["area"] = "area"
@@ -221,6 +225,20 @@ def checked(settings: S, *, prefix: str = "--") -> S:
     except msgspec.ValidationError as error:
         name, reason = _explained(error)
         raise UserError(f"{prefix}{name.replace('_', '-')} {getattr(settings, name, '')}: {reason}") from error
+
+
+def with_found(given: S, found: dict[str, Any]) -> S:
+    """Return settings with what a search has found, save where an option was given another value than its default.
+
+    Raises:
+        UserError: the search found something that the settings do not have, or that is out of range.
+    """
+    default = type(given)()
+    strange = set(found) - {field.name for field in fields(given)}  # type: ignore[arg-type]
+    if strange:
+        raise UserError(f"the search found {', '.join(sorted(strange))}, which are no options of this stage")
+    kept = {name: value for name, value in found.items() if getattr(given, name) == getattr(default, name)}
+    return checked(replace(given, **kept))  # type: ignore[type-var]
 
 
 def checked_section(where: str, stage: str, section: dict[str, Any]) -> dict[str, Any]:

@@ -14,16 +14,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lstm_adversarial_attack import __version__
 from lstm_adversarial_attack.artifacts import (
     Artifact,
     Draft,
     Identity,
     Manifest,
+    discard_work,
     occupant,
     open_artifact,
     write_artifact,
 )
+from lstm_adversarial_attack.artifacts.manifest import code_fingerprint
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.progress import Reporter, StageProgress
 from lstm_adversarial_attack.settings import SETTINGS, Execution, as_manifest
@@ -87,13 +88,13 @@ def carry_out(
 ) -> Outcome:
     """Run ``stage`` on the artifacts at ``inputs`` (kind to address) and write its artifact to ``out``.
 
-    Work that stands finished at ``out``, made by this version of the package from the same inputs and
-    settings, is left alone unless ``force`` is set. Work that was killed is taken up where it stopped.
+    Work that stands finished at ``out``, made by this code from the same inputs and settings, is left alone
+    unless ``force`` is set. Work that was killed is taken up where it stopped.
 
     Raises:
         UserError: an input is missing or damaged, or ``out`` holds something else.
     """
-    out = Path(out)
+    shown, out = out, Path(out).absolute()
     opened = _open_inputs(stage, inputs)
     identity = Identity(
         kind=stage.makes,
@@ -102,20 +103,22 @@ def carry_out(
         inputs={kind: artifact.digest for kind, artifact in opened.items()},
     )
     fingerprint = source.fingerprint() if source else None
+    execution = execution or Execution()
     with (reporter or Reporter(quiet=True)).stage(stage.name) as progress:
         there = occupant(out, stage.makes)
         if there.damage:
             progress.say(f"{there.damage}: done again")
         known = source is None or fingerprint is not None
         if there.artifact and known and not force and _up_to_date(there.artifact.manifest, identity, fingerprint):
-            progress.say(f"up to date, left as it is: {out}")
+            discard_work(out)
+            progress.say(f"up to date, left as it is: {shown}")
             return Outcome(there.artifact, up_to_date=True)
         started = time.monotonic()
-        with write_artifact(out, identity, stage=stage.name) as draft:
+        with write_artifact(out, identity, stage=stage.name, how=execution) as draft:
             draft.environment["source"] = fingerprint
-            stage.run(Context(opened, settings, execution or Execution(), draft, progress, source))
+            stage.run(Context(opened, settings, execution, draft, progress, source))
             draft.environment["seconds"] = round(time.monotonic() - started, 1)
-        progress.say(f"done in {draft.environment['seconds']:g} s: {out}")
+        progress.say(f"done in {draft.environment['seconds']:g} s: {shown}")
     return Outcome(open_artifact(out, stage.makes), up_to_date=False)
 
 
@@ -130,5 +133,5 @@ def _open_inputs(stage: Stage, inputs: Mapping[str, str | Path]) -> dict[str, Ar
 
 
 def _up_to_date(manifest: Manifest, identity: Identity, fingerprint: str | None) -> bool:
-    made_by = (manifest.environment.get("package"), manifest.environment.get("source"))
-    return manifest.identity == identity and made_by == (__version__, fingerprint)
+    made_by = (manifest.environment.get("code"), manifest.environment.get("source"))
+    return manifest.identity == identity and made_by == (code_fingerprint(), fingerprint)

@@ -388,6 +388,28 @@ def test_occupant_tells_nothing_whole_damaged_and_foreign_apart(tmp_path: Path) 
     assert re.search(r"note\.json: missing", occupant(whole.path, "report").damage or "")
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_kill_between_the_two_renames_is_put_right(tmp_path: Path, moved: bool) -> None:
+    old = write(tmp_path / "report")
+    work = tmp_path / ".report.work"
+    work.mkdir()
+    shutil.copytree(old.path, work / "replaced")
+    if not moved:
+        shutil.rmtree(old.path)
+    found = occupant(tmp_path / "report", "report").artifact
+    assert found is not None
+    assert found.digest == old.digest
+    assert not (work / "replaced").exists()
+
+
+def test_the_working_folder_and_mounts_are_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="working folder cannot be replaced"):
+        occupant(Path(), "report")
+    with pytest.raises(UserError, match="mount point"):
+        occupant(Path("/proc"), "report")
+
+
 # --- left alone, or done again ----------------------------------------------------------------------------------
 
 
@@ -454,9 +476,9 @@ def test_a_source_that_cannot_be_told_is_always_read(run_stage: CountedStage) ->
     assert run_stage(fingerprint=None)
 
 
-def test_another_version_of_the_package_does_it_again(run_stage: CountedStage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_code_does_it_again(run_stage: CountedStage, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_stage()
-    monkeypatch.setattr("lstm_adversarial_attack.stage.__version__", "99.0")
+    monkeypatch.setattr("lstm_adversarial_attack.stage.code_fingerprint", lambda: "other")
     assert run_stage()
 
 

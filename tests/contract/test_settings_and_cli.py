@@ -170,15 +170,12 @@ def settings_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     def one_stage(stage: Any, *, settings: Any, **_: Any) -> None:
         found[stage.name] = settings
 
-    class NoRun:
-        def __init__(self, _out: Path, settings: dict[str, Any], *_: object) -> None:
-            found.update(settings)
-
-        def go(self, *_: object) -> local_run.Finished:
-            return local_run.Finished(Path("report.html"), ())
+    def no_run(_source: str, _out: Path, settings: dict[str, Any], *_: Any, **__: Any) -> tuple[Path, tuple[str, ...]]:
+        found.update(settings)
+        return Path("report.html"), ()
 
     monkeypatch.setattr(cli, "carry_out", one_stage)
-    monkeypatch.setattr(local_run, "LocalRun", NoRun)
+    monkeypatch.setattr(local_run, "run_all", no_run)
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: str) -> dict[str, Any]:

@@ -218,11 +218,17 @@ class TestCurves:
         assert np.trapezoid(roc.y, roc.x) == pytest.approx(sk.roc_auc_score(y, p), abs=0.005)
 
     def test_calibration_bins(self):
-        bins = m.calibration_bins([0, 1, 0, 1], [0.1, 0.2, 0.6, 0.8], bins=2)
+        bins = m.calibration_bins([0, 1, 0, 1] * 5, [0.1, 0.2, 0.6, 0.8] * 5, bins=2)
         assert [(b.mean_predicted, b.observed, b.count) for b in bins] == [
-            (pytest.approx(0.15), 0.5, 2),
-            (pytest.approx(0.7), 0.5, 2),
+            (pytest.approx(0.15), 0.5, 10),
+            (pytest.approx(0.7), 0.5, 10),
         ]
+
+    @pytest.mark.parametrize(("samples", "bins"), [(1, 1), (9, 1), (19, 1), (20, 2), (99, 9), (500, 10)])
+    def test_no_calibration_bin_shows_a_patient_of_its_own(self, samples, bins):
+        found = m.calibration_bins([0] * samples, [i / samples for i in range(samples)])
+        assert len(found) == bins
+        assert min(b.count for b in found) >= min(samples, 10)
 
     @given(SAMPLES, st.randoms())
     def test_calibration_does_not_depend_on_order(self, samples, random):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import optuna
 import pytest
 
 from lstm_adversarial_attack.artifacts.contents import Search
+from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.search import search
 
 
@@ -54,6 +56,32 @@ def test_the_first_trial_is_the_one_given_and_the_best_is_no_worse(tmp_path: Pat
     assert found.trials[0].settings == {"x": 0.25}
     assert found.best_value >= -(0.25**2)
     assert len(found.trials) == 14
+
+
+def test_a_line_cut_off_anywhere_is_dropped(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole.log")
+    content = (tmp_path / "whole.log").read_bytes()
+    for place in range(7, len(content), len(content) // 25):
+        journal = tmp_path / f"cut-{place}.log"
+        journal.write_bytes(content[:place])
+        assert run(journal) == whole
+
+
+def test_the_lock_of_who_was_killed_holds_nobody_up(tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        run(tmp_path / "journal.log", killed_at(3))
+    (tmp_path / "journal.log.lock").touch()
+    started = time.monotonic()
+    run(tmp_path / "journal.log")
+    assert time.monotonic() - started < 20  # Optuna by itself waits 30 s for a lock to be given back
+
+
+def test_a_search_without_a_complete_trial_is_an_error(tmp_path: Path) -> None:
+    def pruned(_trial: optuna.Trial, _number: int) -> float:
+        raise optuna.TrialPruned
+
+    with pytest.raises(UserError, match="none of 14 trials"):
+        run(tmp_path / "journal.log", pruned)
 
 
 def test_seeds_draw_differently(tmp_path: Path) -> None:

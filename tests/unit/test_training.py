@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lstm_adversarial_attack.datasets import Tensors
-from lstm_adversarial_attack.models.training import Epoch, Fit, death_probability, fit, predict_logits
+from lstm_adversarial_attack.models import death_probability, predict_logits
+from lstm_adversarial_attack.models.training import DivergedError, Epoch, Fit, fit
 from lstm_adversarial_attack.settings import TrainSettings
 
 SETTINGS = TrainSettings(hidden_units=8, max_epochs=6, patience=6, batch_size=16, lr=0.01)
@@ -89,6 +90,11 @@ def test_a_validation_split_of_one_class_falls_back_to_the_loss() -> None:
     fitted = fit(TRAIN, survivors, SETTINGS)
     assert fitted.best.validation_auprc is None
     assert fitted.best.validation_loss == min(epoch.validation_loss for epoch in fitted.history)
+
+
+def test_divergence_is_told() -> None:
+    with pytest.raises(DivergedError, match=r"diverged in epoch 1.*lower --lr"):
+        fit(TRAIN, VALIDATION, TrainSettings(hidden_units=8, max_epochs=2, lr=1e6, weight_decay=1e5))
 
 
 def test_probabilities_are_the_softmax_of_the_logits() -> None:

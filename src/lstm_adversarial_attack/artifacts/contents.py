@@ -61,6 +61,7 @@ class ModelCard(msgspec.Struct, frozen=True):
     threshold: float
     best_epoch: int
     epochs: int
+    settings: dict[str, Any]  # of the training, what a search had found included
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -81,7 +82,13 @@ class Search(msgspec.Struct, frozen=True):
     trials: list[Trial]
 
 
-class Headline(msgspec.Struct, frozen=True):
-    """``headline.json`` of a report: what the run has shown, a sentence a line."""
+class AttackCard(msgspec.Struct, frozen=True):
+    """``attack.json`` of examples: the settings of the attack, what a search had found included."""
 
-    lines: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+class Headline(msgspec.Struct, frozen=True):
+    """What ``metrics.json`` of a report says first: what the run has shown, a sentence a line."""
+
+    headline: tuple[str, ...]

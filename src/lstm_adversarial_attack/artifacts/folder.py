@@ -29,6 +29,8 @@ from lstm_adversarial_attack.frames import Schema, conform
 
 T = TypeVar("T")
 
+_REPLACED = "replaced"
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -163,6 +165,9 @@ def occupant(out: Path, kind: str) -> Occupant:
     """
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UserError(f"{out}: not a folder; give --out another address")
+    if out.exists() and (out.is_mount() or out.samefile(Path.cwd())):
+        raise UserError(f"{out}: a mount point or the working folder cannot be replaced; give --out a folder below it")
+    _settle(out)
     if not out.is_dir() or not any(out.iterdir()):
         return Occupant()
     strange = _strange_files(out, kind)
@@ -177,6 +182,27 @@ def occupant(out: Path, kind: str) -> Occupant:
         return Occupant(damage=str(error))
 
 
+def _settle(out: Path) -> None:
+    """Put right what a kill between the two renames of a replacement has left behind."""
+    replaced = _work_root(out) / _REPLACED
+    if replaced.exists():
+        with _locked(_work_root(out), out):
+            if replaced.exists() and not out.exists():
+                replaced.rename(out)
+            shutil.rmtree(replaced, ignore_errors=True)
+
+
+def discard_work(out: Path) -> None:
+    """Delete what earlier, unfinished work on ``out`` has kept, unless another process is at it."""
+    if _work_root(out).exists():
+        with _locked(_work_root(out), out):
+            shutil.rmtree(_work_root(out), ignore_errors=True)
+
+
+def _work_root(out: Path) -> Path:
+    return out.parent / f".{out.name}.work"
+
+
 def _strange_files(out: Path, kind: str) -> list[str]:
     """Return the names in ``out`` that a manifest of ``kind`` does not account for."""
     names = {path.name for path in out.iterdir()}
@@ -188,18 +214,19 @@ def _strange_files(out: Path, kind: str) -> list[str]:
 
 
 @contextmanager
-def write_artifact(out: Path, identity: Identity, *, stage: str) -> Iterator[Draft]:
+def write_artifact(out: Path, identity: Identity, *, stage: str, how: Any = None) -> Iterator[Draft]:
     """Yield a `Draft`; when the block ends well, the artifact stands whole at ``out``, else nothing changed.
 
     What the block keeps under ``draft.work`` is there again when the same work (same settings, seed and
-    inputs) is begun anew after a kill; it is deleted when the artifact is done.
+    inputs, same code and libraries, same ``how``, such as the device) is begun anew after a kill; it is
+    deleted when the artifact is done.
 
     Raises:
         UserError: another process is writing the same artifact, or ``out`` cannot be written.
     """
-    work_root = out.parent / f".{out.name}.work"
+    work_root = _work_root(out)
     with _locked(work_root, out):
-        work = _only(work_root, identity.key)
+        work = _only(work_root, identity.key(how))
         draft_path = work_root / "draft"
         shutil.rmtree(draft_path, ignore_errors=True)
         draft_path.mkdir()
@@ -266,14 +293,24 @@ def _seal(draft: Draft, identity: Identity, stage: str) -> None:
     draft.write_json(MANIFEST_NAME, msgspec.structs.replace(manifest, digest=manifest.expected_digest()))
     for path in draft.path.iterdir():
         path.chmod(0o644)  # some writers make files that their owner alone can read
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
+        _sync(path)
+    _sync(draft.path)
 
 
 def _move_into_place(draft: Path, out: Path) -> None:
     """Rename the draft to ``out``; an older artifact there is first renamed away, then deleted."""
-    old = draft.with_name("replaced")
+    old = draft.with_name(_REPLACED)
     if out.exists():
         out.rename(old)
     draft.rename(out)
+    _sync(out.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """See that a file, or the names in a folder, are on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

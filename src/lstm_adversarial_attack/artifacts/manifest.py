@@ -7,6 +7,7 @@ import os
 import platform
 import re
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +29,7 @@ SCHEMA_VERSIONS = {
 
 MANIFEST_NAME = "manifest.json"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SOURCES = (".py", ".yaml", ".sql", ".j2", ".css", ".js")
 _LIBRARIES = (
     "duckdb",
     "msgspec",
@@ -58,10 +60,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None
     inputs: dict[str, str]
 
-    @property
-    def key(self) -> str:
-        """A short name of the work as this version of the package does it."""
-        return digest_of([__version__, self])[:16]
+    def key(self, how: Any) -> str:
+        """Return a short name of the work as it is done here: by this code, these libraries, and ``how``."""
+        return digest_of([code_fingerprint(), library_versions(), how, self])[:16]
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -117,19 +118,34 @@ def is_file_name(name: str) -> bool:
     return bool(_FILE_NAME.fullmatch(name)) and name != MANIFEST_NAME
 
 
-def environment() -> dict[str, Any]:
-    """Return where and with what an artifact is made: versions, image, platform and time."""
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that results depend on, of those that are installed."""
     libraries = {}
     for name in _LIBRARIES:
         try:
             libraries[name] = version(name)
         except PackageNotFoundError:
             continue
+    return libraries
+
+
+@cache
+def code_fingerprint() -> str:
+    """Return a digest of the package's source, which tells what its version cannot in a checkout."""
+    package = Path(__file__).parents[1]
+    folders = (package, package.parents[1] / "sql")  # in a checkout, SQL lies beside the package's parent
+    files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix in _SOURCES]
+    return digest_of([[path.name, file_entry(path).sha256] for path in files])
+
+
+def environment() -> dict[str, Any]:
+    """Return where and with what an artifact is made: versions, image, platform and time."""
     return {
         "package": __version__,
+        "code": code_fingerprint(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "libraries": libraries,
+        "libraries": library_versions(),
         "image_digest": os.environ.get("LSTM_AA_IMAGE_DIGEST"),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -29,7 +29,8 @@ def attack(
     """Look for sparse and small perturbations of ``values`` that turn the model's predictions.
 
     The larger of the two logits is the prediction. Every example returned was verified by a forward pass of
-    its own, stays within the bounds and leaves the cells that are not editable untouched.
+    its own, stays within the bounds and leaves the cells that are not editable untouched. A sample that the
+    model already gets wrong counts as a failure: there is nothing to turn.
 
     Args:
         model: maps ``values`` and ``context`` to logits [sample, 2]; its parameters are left as they are.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -12,13 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lstm_adversarial_attack.artifacts.contents import Search
+from lstm_adversarial_attack.artifacts.contents import AttackCard, Search
 from lstm_adversarial_attack.attack.result import AttackResult, Found, Kind
 from lstm_adversarial_attack.attack.target import Target, load_target
 from lstm_adversarial_attack.devices import describe, prepare
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.frames import EXAMPLES, PERTURBATIONS, typed, with_features
-from lstm_adversarial_attack.settings import AttackSettings, checked
+from lstm_adversarial_attack.settings import AttackSettings, as_manifest, with_found
 from lstm_adversarial_attack.stage import Context, Stage
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -26,7 +25,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 def run(context: Context) -> None:
     """Attack the correctly classified samples of a split, chunk by chunk."""
-    settings = _with_attack_settings(context)
+    settings: AttackSettings = context.settings
+    if "attack-settings" in context.inputs:
+        settings = with_found(settings, context.inputs["attack-settings"].json("search.json", Search).best)
     device = prepare(context.execution)
     target = load_target(context.inputs["dataset"], context.inputs["model"], device)
     chosen = target.correct(settings.split, settings.max_samples)
@@ -53,17 +54,9 @@ def run(context: Context) -> None:
     draft.write_frame("examples.parquet", examples, EXAMPLES)
     schema = with_features(PERTURBATIONS, target.dataset.features.names)
     draft.write_frame("perturbations.parquet", _perturbations(target, chosen, result), schema)
+    draft.write_json("attack.json", AttackCard(as_manifest(settings)))
     draft.environment["device"] = describe(device)
     progress.say(_summary(examples))
-
-
-def _with_attack_settings(context: Context) -> AttackSettings:
-    """Return the settings, those that a search has found taking the place of those given."""
-    settings: AttackSettings = context.settings
-    if "attack-settings" not in context.inputs:
-        return settings
-    best = context.inputs["attack-settings"].json("search.json", Search).best
-    return checked(replace(settings, **best))
 
 
 def _save(result: AttackResult, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,10 +12,11 @@ from lstm_adversarial_attack.attack.engine import attack
 from lstm_adversarial_attack.attack.result import AttackResult
 from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.models import Decision, load_model
+from lstm_adversarial_attack.models import Decision, death_probability, load_model, predict_logits
 from lstm_adversarial_attack.settings import AttackSettings
 
-_BATCH = 4096
+#: Standardised units by which float32 may miss a bound, such as a saturation of 100 %.
+_SLACK = 1e-4
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,14 @@ class Target:
     def correct(self, split: str, most: int = 0) -> Tensor:
         """Return the indices of the correctly classified samples of ``split``, the first ``most`` (0: all)."""
         index = self.dataset.of_split(split)
-        right = index[self._logits(index).argmax(dim=1) == self.dataset.tensors.labels[index]]
+        if len(index) == 0:
+            return index
+        decided = predict_logits(self.decision, self.dataset.tensors[index]).argmax(dim=1)
+        right = index[decided == self.dataset.tensors.labels[index]]
         return right[:most] if most else right
 
     def attack(self, index: Tensor, settings: AttackSettings) -> AttackResult:
-        """Attack the samples at ``index``."""
+        """Attack the samples at ``index``; cells that lie outside the physiological range already are left alone."""
         batch = self.dataset.tensors[index]
         return attack(
             self.decision,
@@ -53,6 +57,7 @@ class Target:
             context=(batch.observed,),
             lower=self.lower,
             upper=self.upper,
+            editable=(batch.values >= self.lower - _SLACK) & (batch.values <= self.upper + _SLACK),
             steps=settings.steps,
             lr=settings.lr,
             sparsity=settings.sparsity,
@@ -61,17 +66,10 @@ class Target:
 
     def death_probability(self, index: Tensor, delta: Tensor | None = None) -> Tensor:
         """Return the probability of death [n], float64, of the samples at ``index``, perturbed by ``delta``."""
-        logits = self._logits(index, delta).double()
-        return (logits[:, 1] - logits[:, 0] + self.decision.shift).sigmoid()
-
-    @torch.no_grad()
-    def _logits(self, index: Tensor, delta: Tensor | None = None) -> Tensor:
-        parts = []
-        for start in range(0, len(index), _BATCH):
-            batch = self.dataset.tensors[index[start : start + _BATCH]]
-            values = batch.values if delta is None else batch.values + delta[start : start + _BATCH]
-            parts.append(self.decision(values, batch.observed))
-        return torch.cat(parts) if parts else self.lower.new_zeros(0, 2)
+        samples = self.dataset.tensors[index]
+        if delta is not None:
+            samples = replace(samples, values=samples.values + delta)
+        return death_probability(predict_logits(self.decision.model, samples))
 
 
 def load_target(dataset_artifact: Artifact, model_artifact: Artifact, device: torch.device) -> Target:

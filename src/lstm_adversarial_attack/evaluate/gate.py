@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from lstm_adversarial_attack.evaluate.attack_results import cells_out_of_range
 from lstm_adversarial_attack.evaluate.inputs import EvaluationInputs
 from lstm_adversarial_attack.evaluate.results import Gate
 
@@ -41,6 +42,9 @@ def _example_problems(inputs: EvaluationInputs) -> Iterator[str]:
         count = found.filter(wrong.fill_null(True)).height
         if count:
             yield f"of {found.height} found examples, {count} {problem}"
+    outside = cells_out_of_range(inputs)
+    if outside:
+        yield f"{outside} changed cells end outside the physiological range"
 
 
 def _turned(column: str, threshold: float) -> pl.Expr:

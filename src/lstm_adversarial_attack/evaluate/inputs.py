@@ -56,7 +56,6 @@ class EvaluationInputs:
     cohort_flow: tuple[CohortStep, ...]
     features: tuple[Feature, ...]  # in column order
     hours: int
-    feature_means: Array  # [feature], in the measurement's unit
     feature_stds: Array  # [feature]: one standard deviation, in the measurement's unit
     samples: pl.DataFrame  # frames.SAMPLES
     observed_rate: Array  # [hour, feature]: share of the training cells that were measured
@@ -75,7 +74,6 @@ class EvaluationInputs:
         conform(self.examples, EXAMPLES)
         conform(self.perturbations, with_features(PERTURBATIONS, self.feature_names))
         shapes = {
-            "feature_means": (len(self.features),),
             "feature_stds": (len(self.features),),
             "observed_rate": (self.hours, len(self.features)),
         }

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 from safetensors.numpy import load_file
 
 from lstm_adversarial_attack import __version__
 from lstm_adversarial_attack.artifacts import Artifact
-from lstm_adversarial_attack.artifacts.contents import CohortStep, Headline, ModelCard, Scaling
+from lstm_adversarial_attack.artifacts.contents import AttackCard, CohortStep, ModelCard, Scaling
 from lstm_adversarial_attack.catalogue import FeatureSet
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.evaluate.analysis import EvaluationInputs, evaluate
@@ -39,7 +37,6 @@ def run(context: Context) -> None:
     )
     (draft.path / "report.html").write_text(evaluation.report_html, encoding="utf-8")
     draft.write_json("metrics.json", evaluation.metrics)
-    draft.write_json("headline.json", Headline(evaluation.headline))
     for name, table in evaluation.tables.items():
         draft.write_frame(f"{name}.parquet", table, table.schema)
         table.write_csv(draft.path / f"{name}.csv")
@@ -67,7 +64,6 @@ def _inputs(dataset: Artifact, model: Artifact, examples: Artifact) -> Evaluatio
         cohort_flow=tuple(dataset.json("cohort_flow.json", list[CohortStep])),
         features=features.features,
         hours=observed.shape[1],
-        feature_means=np.array(scaling.mean),
         feature_stds=np.array(scaling.std),
         samples=samples,
         observed_rate=observed[training].mean(axis=0),
@@ -76,7 +72,7 @@ def _inputs(dataset: Artifact, model: Artifact, examples: Artifact) -> Evaluatio
         history=model.frame("history.parquet", HISTORY),
         examples=examples.frame("examples.parquet", EXAMPLES),
         perturbations=examples.frame("perturbations.parquet", with_features(PERTURBATIONS, features.names)),
-        attacked_split=cast(str, examples.manifest.settings["split"]),
+        attacked_split=examples.json("attack.json", AttackCard).settings["split"],
         provenance=_provenance(dataset, model, examples, features),
     )
 
@@ -89,8 +85,8 @@ def _provenance(dataset: Artifact, model: Artifact, examples: Artifact, features
         "feature set": features.name,
         "events digest": dataset.manifest.inputs["events"],
         **{f"{kind} digest": artifact.digest for kind, artifact in made.items()},
-        "training settings": _as_words(model.manifest.settings),
-        "attack settings": _as_words(examples.manifest.settings),
+        "training settings": _as_words(model.json("model.json", ModelCard).settings),
+        "attack settings": _as_words(examples.json("attack.json", AttackCard).settings),
     }
 
 

@@ -65,7 +65,7 @@ def apply_rules(stays: pl.DataFrame, rules: Iterable[Rule]) -> tuple[pl.DataFram
 
 def tidy(stays: pl.DataFrame) -> pl.DataFrame:
     """Return raw stays as `frames.STAYS`: ages in whole years with hidden ones at 91, ordered by stay."""
-    age = pl.col("age_years").floor()
+    age = pl.col("age_years")
     aged = stays.with_columns(
         age_years=pl.when(age > 89).then(HIDDEN_AGE_YEARS).otherwise(age),
         charting_system=pl.col("charting_system").str.to_lowercase(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 
@@ -20,8 +21,10 @@ class Decision(nn.Module):
         self.model = model
         inside = min(max(threshold, 1e-6), 1 - 1e-6)
         self.shift = math.log(inside) - math.log1p(-inside)
+        self.shifts: Tensor
+        self.register_buffer("shifts", torch.tensor([0.0, self.shift]), persistent=False)
 
     def forward(self, values: Tensor, *context: Tensor) -> Tensor:
         """Return logits [batch, 2] whose larger one is the decision."""
         logits: Tensor = self.model(values, *context)
-        return logits - logits.new_tensor([0.0, self.shift])
+        return logits - self.shifts

@@ -18,11 +18,16 @@ from torch.nn.functional import cross_entropy
 from lstm_adversarial_attack.artifacts.contents import Architecture
 from lstm_adversarial_attack.datasets import Tensors
 from lstm_adversarial_attack.devices import derive_seed
+from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.models.lstm import LstmClassifier
+from lstm_adversarial_attack.models.prediction import death_probability, predict_logits
 from lstm_adversarial_attack.settings import TrainSettings
 
 _LAST_LR_SHARE = 0.05
-_EVALUATION_BATCH = 4096
+
+
+class DivergedError(UserError):
+    """The weights have left the range of numbers."""
 
 
 class Epoch(msgspec.Struct, frozen=True):
@@ -74,6 +79,9 @@ def fit(
     Every epoch draws its order and dropout from a seed of its own, so that a fit that goes on from its
     ``checkpoint`` ends, on the CPU, with the bits of one that was never stopped. ``on_start`` is told how many
     epochs the checkpoint holds; ``on_epoch`` may raise to end the fit.
+
+    Raises:
+        DivergedError: the learning rate was too large for the weights to stay finite.
     """
     run = _Run(train, validation, settings)
     if checkpoint is not None and checkpoint.is_file():
@@ -175,22 +183,10 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-@torch.no_grad()
-def predict_logits(model: nn.Module, samples: Tensors) -> Tensor:
-    """Return the logits [sample, 2] of ``model`` in eval mode."""
-    model.eval()
-    order = torch.arange(len(samples), device=samples.labels.device)
-    batches = (samples[batch] for batch in torch.split(order, _EVALUATION_BATCH))
-    return torch.cat([model(batch.values, batch.observed) for batch in batches])
-
-
-def death_probability(logits: Tensor) -> Tensor:
-    """Return the probability of death [sample] in float64."""
-    return (logits[:, 1].double() - logits[:, 0].double()).sigmoid()
-
-
 def _judge(model: nn.Module, validation: Tensors, number: int, train_loss: float) -> Epoch:
     logits = predict_logits(model, validation)
+    if not logits.isfinite().all():
+        raise DivergedError(f"training diverged in epoch {number}: its outputs are no numbers; lower --lr")
     loss = float(cross_entropy(logits, validation.labels))
     labels, probability = validation.labels.cpu().numpy(), death_probability(logits).cpu().numpy()
     both = 0 < labels.sum() < len(labels)

@@ -23,7 +23,7 @@ from lstm_adversarial_attack.catalogue import Table
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.frames import Schema
 
-#: What `EventSource.stays` returns: `frames.STAYS` before the cohort rules, the age a fraction of years.
+#: What `EventSource.stays` returns: `frames.STAYS` before the cohort rules, the ages above 89 still hidden.
 RAW_STAYS: Schema = {
     "stay_id": pl.Int64,
     "subject_id": pl.Int64,

@@ -61,11 +61,10 @@ class MimicCsv:
         if not folder.is_dir():
             raise UserError(f"source csv:{folder}: no such folder; give the folder of the MIMIC-III CSV files")
         self._files = {table: _find(folder, table) for table in TABLES}
+        views = [_view(table, file) for table, file in self._files.items()]
         self._database = duckdb.connect()
-        self._database.execute("create schema mimiciii")
-        self._database.execute("use mimiciii")
-        for table, file in self._files.items():
-            self._database.execute(_view(table, file))
+        for statement in ("create schema mimiciii", "use mimiciii", *views):
+            self._database.execute(statement)
 
     def close(self) -> None:
         """Close the database in memory."""

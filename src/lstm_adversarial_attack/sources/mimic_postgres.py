@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import polars as pl
 import psycopg2
@@ -50,8 +50,11 @@ class MimicPostgres:
         self._connection.close()
 
     def fingerprint(self) -> str | None:
-        """Return a digest of address and snapshot name, or None without a name: nothing else is cheap."""
-        return digest_of([self._shown, self._schema, self._snapshot_id]) if self._snapshot_id else None
+        """Return a digest of server, database and snapshot name, or None without a name: nothing else is cheap."""
+        if not self._snapshot_id:
+            return None
+        server = self._connection.info
+        return digest_of([server.host, server.port, server.dbname, self._schema, self._snapshot_id])
 
     def stays(self) -> pl.DataFrame:
         """Return every ICU stay (`sources.RAW_STAYS`)."""
@@ -97,7 +100,12 @@ def _parse(address: str) -> tuple[dict[str, Any], str, str]:
         raise UserError("source postgresql: no password in the address; put it into PGPASSWORD or a password file")
     schema = options.pop("schema", ["mimiciii"])[-1]
     parameters: dict[str, Any] = {name: values[-1] for name, values in options.items()}
-    named = {"user": url.username, "host": url.hostname, "port": port, "dbname": url.path.lstrip("/")}
+    named = {
+        "user": unquote(url.username or ""),
+        "host": url.hostname,
+        "port": port,
+        "dbname": unquote(url.path.lstrip("/")),
+    }
     parameters |= {name: value for name, value in named.items() if value}
     where = f"{url.hostname or ''}{f':{port}' if port else ''}"
     return parameters, schema, f"postgresql://{where}/{named['dbname']}"

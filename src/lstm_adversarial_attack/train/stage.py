@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 import numpy as np
 import polars as pl
@@ -13,15 +11,17 @@ from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
 from lstm_adversarial_attack.devices import describe, prepare
 from lstm_adversarial_attack.frames import HISTORY, PREDICTIONS, SPLITS
 from lstm_adversarial_attack.metrics import Estimate, best_f1_threshold, prediction_metrics
-from lstm_adversarial_attack.models import LstmClassifier, save_weights
-from lstm_adversarial_attack.models.training import Epoch, death_probability, fit, predict_logits
-from lstm_adversarial_attack.settings import TrainSettings, checked
+from lstm_adversarial_attack.models import LstmClassifier, death_probability, predict_logits, save_weights
+from lstm_adversarial_attack.models.training import Epoch, fit
+from lstm_adversarial_attack.settings import TrainSettings, as_manifest, with_found
 from lstm_adversarial_attack.stage import Context, Stage
 
 
 def run(context: Context) -> None:
     """Train on the dataset's training split."""
-    settings = _with_hyperparameters(context)
+    settings: TrainSettings = context.settings
+    if "hyperparameters" in context.inputs:
+        settings = with_found(settings, context.inputs["hyperparameters"].json("search.json", Search).best)
     device = prepare(context.execution)
     dataset = load_dataset(context.inputs["dataset"], device)
     progress, draft = context.progress, context.draft
@@ -43,7 +43,12 @@ def run(context: Context) -> None:
     metrics = judge(predictions, threshold, resamples=settings.resamples, seed=settings.seed)
     save_weights(fitted.model, draft.path / "weights.safetensors")
     card = ModelCard(
-        fitted.model.architecture, dataset.features.names, threshold, fitted.best.epoch, len(fitted.history)
+        architecture=fitted.model.architecture,
+        features=dataset.features.names,
+        threshold=threshold,
+        best_epoch=fitted.best.epoch,
+        epochs=len(fitted.history),
+        settings=as_manifest(settings),
     )
     draft.write_json("model.json", card)
     draft.write_json("metrics.json", metrics)
@@ -55,15 +60,6 @@ def run(context: Context) -> None:
         f"{card.epochs} epochs, best {card.best_epoch}; held out: AUROC {_shown(test['auroc'])}, "
         f"AUPRC {_shown(test['auprc'])}, F1 {_shown(test['f1'])}"
     )
-
-
-def _with_hyperparameters(context: Context) -> TrainSettings:
-    """Return the settings, those that a search has found taking the place of those given."""
-    settings: TrainSettings = context.settings
-    if "hyperparameters" not in context.inputs:
-        return settings
-    best = context.inputs["hyperparameters"].json("search.json", Search).best
-    return checked(replace(settings, **best))
 
 
 def predict(model: LstmClassifier, dataset: LoadedDataset) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import optuna
 from lstm_adversarial_attack.artifacts.contents import Search
 from lstm_adversarial_attack.datasets import load_dataset
 from lstm_adversarial_attack.devices import derive_seed, describe, prepare
-from lstm_adversarial_attack.models.training import Epoch, fit
+from lstm_adversarial_attack.models.training import DivergedError, Epoch, fit
 from lstm_adversarial_attack.search import search
 from lstm_adversarial_attack.settings import TrainSettings, TuneSettings
 from lstm_adversarial_attack.stage import Context, Stage
@@ -67,7 +67,10 @@ def run(context: Context) -> None:
             seed=derive_seed(settings.seed, "trial", number),
             **suggest(trial),
         )
-        return fit(train, validation, chosen, on_epoch=report).best.score
+        try:
+            return fit(train, validation, chosen, on_epoch=report).best.score
+        except DivergedError as error:
+            raise optuna.TrialPruned from error
 
     def tell(so_far: Search) -> None:
         progress.advance(1, f"best validation AUPRC {so_far.best_value:.3f}")
