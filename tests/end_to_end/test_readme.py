@@ -1,0 +1,88 @@
+"""What the README tells a reader to type works as written."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from end_to_end.conftest import command
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+#: Small searches and few stays, so that the commands take seconds.
+QUICK = """
+tune: {trials: 1, max_epochs: 2}
+train: {max_epochs: 3, resamples: 50}
+attack-tune: {trials: 1, steps: 10}
+attack: {steps: 20}
+evaluate: {resamples: 50}
+"""
+
+
+def blocks(language: str) -> list[str]:
+    """Return the code blocks of the README in ``language`` ("" for commands)."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.M | re.S)
+
+
+def command_lines() -> list[str]:
+    """Return every call of `lstm-aa` in the command blocks."""
+    lines = [line for block in blocks("") for line in block.splitlines()]
+    return [line for line in lines if "lstm-aa " in line and not line.startswith(" ")]
+
+
+def run(line: str, folder: Path) -> None:
+    words = [word.replace("synthetic:3000", "synthetic:600") for word in shlex.split(line)]
+    assert words[0] == ".venv/bin/lstm-aa"
+    done = subprocess.run(
+        command(*words[1:], "--settings", "quick.yaml"), cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_stage_by_stage_works_as_written(tmp_path: Path) -> None:
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    stages = [line for line in command_lines() if "runs/1/" in line]
+    assert len(stages) == 7
+    for line in stages:
+        run(line, tmp_path)
+    assert (tmp_path / "runs" / "1" / "report" / "report.html").is_file()
+
+
+@pytest.mark.demo
+def test_the_demo_run_works_as_written(tmp_path: Path, demo: Path) -> None:
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    (line,) = [line for line in command_lines() if "mimic-iii-demo" in line]
+    run(line.replace("/data/mimic-iii-demo", str(demo)), tmp_path)
+    assert (tmp_path / "runs" / "demo" / "report" / "report.html").is_file()
+
+
+def test_the_settings_file_is_one(tmp_path: Path) -> None:
+    (text,) = blocks("yaml")
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    (tmp_path / "my.yaml").write_text(text)
+    done = subprocess.run(
+        command("preprocess", "--events", "nowhere", "--out", "x", "--settings", "my.yaml"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "nowhere: no such folder" in done.stderr  # so the file was read and found good
+
+
+def test_the_library_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks("python")
+    exec(code, {"__name__": "readme"})
+    assert "tensor([True, True])" in capsys.readouterr().out
+
+
+def test_the_make_targets_named_exist() -> None:
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text()
+    named = {word for line in re.findall(r"^make ([a-z -]+)", README, flags=re.M) for word in line.split()}
+    assert named >= {"run", "test", "lint", "typecheck", "bench", "lock"}
+    for target in named:
+        assert re.search(rf"^{target}:", makefile, flags=re.M), target
