@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from lstm_adversarial_attack.artifacts import Artifact
+from lstm_adversarial_attack.artifacts import Artifact, local_folder
 from lstm_adversarial_attack.artifacts.contents import Headline
 from lstm_adversarial_attack.artifacts.manifest import SCHEMA_VERSIONS
 from lstm_adversarial_attack.errors import UserError
@@ -42,6 +42,7 @@ def run_all(
     Raises:
         UserError: bad input of a stage; what was finished before it stays.
     """
+    out = local_folder(out)
     _check_out(out)
 
     def carry_out_one(name: str, opened: EventSource | None = None) -> Artifact:

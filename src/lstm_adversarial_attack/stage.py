@@ -20,6 +20,7 @@ from lstm_adversarial_attack.artifacts import (
     Identity,
     Manifest,
     discard_work,
+    local_folder,
     occupant,
     open_artifact,
     write_artifact,
@@ -94,7 +95,7 @@ def carry_out(
     Raises:
         UserError: an input is missing or damaged, or ``out`` holds something else.
     """
-    shown, out = out, Path(out).absolute()
+    shown, out = out, local_folder(out)
     opened = _open_inputs(stage, inputs)
     identity = Identity(
         kind=stage.makes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from lstm_adversarial_attack.frames import Schema, conform
 T = TypeVar("T")
 
 _REPLACED = "replaced"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,24 @@ class Occupant:
     damage: str | None = None
 
 
+def local_folder(address: str | Path) -> Path:
+    """Return ``address`` as an absolute path.
+
+    Raises:
+        UserError: it is an address of another kind, such as ``s3://``.
+    """
+    if _SCHEME.match(str(address)):
+        raise UserError(f"{address}: artifacts are read from and written to local folders; give a path")
+    return Path(address).absolute()
+
+
 def open_artifact(address: str | Path, kind: str) -> Artifact:
     """Open the ``kind`` artifact at ``address`` and verify it: schema version, digest, size and checksums.
 
     Raises:
         UserError: nothing there, another kind, an unknown schema version, or a file that is missing or changed.
     """
-    path = Path(address)
+    path = local_folder(address)
     manifest = _read_manifest(path, kind)
     if manifest.kind != kind:
         raise UserError(f"{path}: holds {manifest.kind!r} where {kind!r} is needed; give the artifact of that kind")
