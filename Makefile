@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAYS ?= 3000
+STAYS ?= 5000
 SEED ?= 0
 SOURCE ?= synthetic:$(STAYS),$(SEED)
 OUT ?= runs/default

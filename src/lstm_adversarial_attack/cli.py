@@ -330,7 +330,7 @@ def evaluate(
 @app.command(group=_ALL)
 def run(
     *,
-    source: str = "synthetic:3000",
+    source: str = "synthetic:5000",
     out: Path = Path("runs/default"),
     features: str | None = None,
     seed: int | None = None,
@@ -392,10 +392,10 @@ def run(
 
 
 @app.command(group=_DATA)
-def synthesize(*, stays: int = 3000, seed: int = 0, out: Path) -> None:
+def synthesize(*, stays: int = 5000, seed: int = 0, out: Path) -> None:
     """Write a synthetic cohort in the form of MIMIC-III tables (CSV.gz).
 
-    Example: `lstm-aa synthesize --stays 3000 --seed 1 --out data/synthetic`
+    Example: `lstm-aa synthesize --stays 5000 --seed 1 --out data/synthetic`
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ def command_lines() -> list[str]:
 
 
 def run(line: str, folder: Path) -> None:
-    words = [word.replace("synthetic:3000", "synthetic:600") for word in shlex.split(line)]
+    words = [word.replace("synthetic:5000", "synthetic:600") for word in shlex.split(line)]
     assert words[0] == ".venv/bin/lstm-aa"
     done = subprocess.run(
         command(*words[1:], "--settings", "quick.yaml"), cwd=folder, capture_output=True, text=True, check=False

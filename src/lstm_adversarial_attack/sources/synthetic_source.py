@@ -27,7 +27,7 @@ class SyntheticSource:
         stays, _, seed = address.partition(",")
         if not stays.isdecimal() or not (seed or "0").isdecimal() or int(stays) < 1:
             raise UserError(
-                f"source synthetic:{address}: give synthetic:STAYS or synthetic:STAYS,SEED, such as synthetic:3000,0"
+                f"source synthetic:{address}: give synthetic:STAYS or synthetic:STAYS,SEED, such as synthetic:5000,0"
             )
         self._stays, self._seed = int(stays), int(seed or "0")
         self._folder: tempfile.TemporaryDirectory[str] | None = None
