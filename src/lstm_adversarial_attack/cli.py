@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,8 +75,43 @@ app = App(
     help_format="markdown",
 )
 
+
 Flat = Parameter(name="*")
-SettingsFile = Annotated[Path | None, Parameter(name="--settings")]
+Source = Annotated[
+    str,
+    Parameter(
+        help="""csv:FOLDER with the MIMIC-III tables as CSV or CSV.gz files, postgresql://USER@HOST:PORT/DATABASE
+        (with ?schema=NAME where it is not mimiciii; the password comes from PGPASSWORD or a password file), or
+        synthetic:STAYS[,SEED]."""
+    ),
+]
+SnapshotId = Annotated[
+    str,
+    Parameter(
+        help="""Name of the state of a PostgreSQL database, such as its load date. Events read under the same name
+        count as up to date; without a name they are always read again."""
+    ),
+]
+Protocol = Annotated[str, Parameter(help="Named settings: clinical, or a YAML file of your own.")]
+SettingsFile = Annotated[
+    Path | None,
+    Parameter(
+        name="--settings",
+        help="""YAML file with a section for each stage; options on the command line come first, then this file, then
+        the protocol.""",
+    ),
+]
+Out = Annotated[str, Parameter(help="Folder of the new artifact.")]
+Force = Annotated[bool, Parameter(help="Do it again even if the artifact is up to date.", negative="")]
+Events = Annotated[str, Parameter(help="Artifact of extract.")]
+Dataset = Annotated[str, Parameter(help="Artifact of preprocess.")]
+Model = Annotated[str, Parameter(help="Artifact of train.")]
+Examples = Annotated[str, Parameter(help="Artifact of attack.")]
+Found = "what it found takes the place of options of the same name that have their default."
+Hyperparameters = Annotated[str | None, Parameter(help=f"Artifact of tune; {Found}")]
+FoundAttackSettings = Annotated[
+    str | None, Parameter(name="--attack-settings", help=f"Artifact of attack-tune; {Found}")
+]
 
 
 def _carry_out(
@@ -104,36 +140,17 @@ def _carry_out(
 @app.command(group=_STAGES)
 def extract(
     *,
-    source: str,
-    out: str,
+    source: Source,
+    out: Out,
     options: Annotated[ExtractSettings, Flat] = ExtractSettings(),
-    snapshot_id: str = "",
-    protocol: str = "clinical",
+    snapshot_id: SnapshotId = "",
+    protocol: Protocol = "clinical",
     settings: SettingsFile = None,
-    force: bool = False,
+    force: Force = False,
 ) -> None:
     """Read stays and measurements from an ICU database into an `events` artifact.
 
     Example: `lstm-aa extract --source csv:/data/mimic-iii --out runs/1/events`
-
-    Parameters
-    ----------
-    source: str
-        csv:FOLDER with the MIMIC-III tables as CSV or CSV.gz files, postgresql://USER@HOST:PORT/DATABASE (with
-        ?schema=NAME where it is not mimiciii; the password comes from PGPASSWORD or a password file), or
-        synthetic:STAYS[,SEED].
-    out: str
-        Folder of the new artifact.
-    snapshot_id: str
-        Name of the state of a PostgreSQL database, such as its load date. Events read under the same name
-        count as up to date; without a name they are always read again.
-    protocol: str
-        Named settings: clinical, or a YAML file of your own.
-    settings: Path
-        YAML file with a section for each stage; options on the command line come first, then this file, then
-        the protocol.
-    force: bool
-        Do it again even if the artifact is up to date.
     """
     from lstm_adversarial_attack.sources import open_source
 
@@ -145,55 +162,30 @@ def extract(
 @app.command(group=_STAGES)
 def preprocess(
     *,
-    events: str,
-    out: str,
+    events: Events,
+    out: Out,
     options: Annotated[PreprocessSettings, Flat] = PreprocessSettings(),
-    protocol: str = "clinical",
+    protocol: Protocol = "clinical",
     settings: SettingsFile = None,
-    force: bool = False,
+    force: Force = False,
 ) -> None:
-    """Turn events into tensors, scaled and split by patient: a `dataset` artifact.
-
-    Parameters
-    ----------
-    events: str
-        Artifact of extract.
-    out: str
-        Folder of the new artifact.
-    protocol: str
-        Named settings: clinical, or a YAML file of your own.
-    settings: Path
-        YAML file with a section for each stage.
-    force: bool
-        Do it again even if the artifact is up to date.
-    """
+    """Turn events into tensors, scaled and split by patient: a `dataset` artifact."""
     _carry_out("preprocess", {"events": events}, out, options, force=force)
 
 
 @app.command(group=_STAGES)
 def tune(
     *,
-    dataset: str,
-    out: str,
+    dataset: Dataset,
+    out: Out,
     options: Annotated[TuneSettings, Flat] = TuneSettings(),
     execution: Annotated[Execution, Flat] = Execution(),
     settings: SettingsFile = None,
-    force: bool = False,
+    force: Force = False,
 ) -> None:
     """Search the classifier's hyperparameters on validation patients: a `hyperparameters` artifact.
 
     A search that is killed goes on with its finished trials when it is started again.
-
-    Parameters
-    ----------
-    dataset: str
-        Artifact of preprocess.
-    out: str
-        Folder of the new artifact.
-    settings: Path
-        YAML file with a section for each stage.
-    force: bool
-        Do it again even if the artifact is up to date.
     """
     _carry_out("tune", {"dataset": dataset}, out, options, execution, force=force)
 
@@ -201,30 +193,17 @@ def tune(
 @app.command(group=_STAGES)
 def train(
     *,
-    dataset: str,
-    out: str,
-    hyperparameters: str | None = None,
+    dataset: Dataset,
+    out: Out,
+    hyperparameters: Hyperparameters = None,
     options: Annotated[TrainSettings, Flat] = TrainSettings(),
     execution: Annotated[Execution, Flat] = Execution(),
     settings: SettingsFile = None,
-    force: bool = False,
+    force: Force = False,
 ) -> None:
     """Train the classifier, choose its threshold on validation, judge it on held-out patients: a `model`.
 
     Training that is killed goes on from its last epoch when it is started again.
-
-    Parameters
-    ----------
-    dataset: str
-        Artifact of preprocess.
-    out: str
-        Folder of the new artifact.
-    hyperparameters: str
-        Artifact of tune; what it found takes the place of options of the same name that have their default.
-    settings: Path
-        YAML file with a section for each stage.
-    force: bool
-        Do it again even if the artifact is up to date.
     """
     inputs = {"dataset": dataset, "hyperparameters": hyperparameters}
     _carry_out("train", inputs, out, options, execution, force=force)
@@ -233,28 +212,17 @@ def train(
 @app.command(group=_STAGES)
 def attack_tune(
     *,
-    dataset: str,
-    model: str,
-    out: str,
+    dataset: Dataset,
+    model: Model,
+    out: Out,
     options: Annotated[AttackTuneSettings, Flat] = AttackTuneSettings(),
     execution: Annotated[Execution, Flat] = Execution(),
     settings: SettingsFile = None,
-    force: bool = False,
+    force: Force = False,
 ) -> None:
     """Search the attack's settings on validation patients: an `attack-settings` artifact.
 
-    Parameters
-    ----------
-    dataset: str
-        Artifact of preprocess.
-    model: str
-        Artifact of train.
-    out: str
-        Folder of the new artifact.
-    settings: Path
-        YAML file with a section for each stage.
-    force: bool
-        Do it again even if the artifact is up to date.
+    A search that is killed goes on with its finished trials when it is started again.
     """
     inputs = {"dataset": dataset, "model": model}
     _carry_out("attack-tune", inputs, out, options, execution, force=force)
@@ -263,33 +231,18 @@ def attack_tune(
 @app.command(group=_STAGES)
 def attack(
     *,
-    dataset: str,
-    model: str,
-    out: str,
-    attack_settings: str | None = None,
+    dataset: Dataset,
+    model: Model,
+    out: Out,
+    attack_settings: FoundAttackSettings = None,
     options: Annotated[AttackSettings, Flat] = AttackSettings(),
     execution: Annotated[Execution, Flat] = Execution(),
     settings: SettingsFile = None,
-    force: bool = False,
+    force: Force = False,
 ) -> None:
     """Attack the samples that the model gets right, in both directions: an `examples` artifact.
 
     An attack that is killed goes on with its finished chunks when it is started again.
-
-    Parameters
-    ----------
-    dataset: str
-        Artifact of preprocess.
-    model: str
-        Artifact of train.
-    out: str
-        Folder of the new artifact.
-    attack_settings: str
-        Artifact of attack-tune; what it found takes the place of options of the same name that have their default.
-    settings: Path
-        YAML file with a section for each stage.
-    force: bool
-        Do it again even if the artifact is up to date.
     """
     inputs = {"dataset": dataset, "model": model, "attack-settings": attack_settings}
     _carry_out("attack", inputs, out, options, execution, force=force)
@@ -298,31 +251,15 @@ def attack(
 @app.command(group=_STAGES)
 def evaluate(
     *,
-    dataset: str,
-    model: str,
-    examples: str,
-    out: str,
+    dataset: Dataset,
+    model: Model,
+    examples: Examples,
+    out: Out,
     options: Annotated[EvaluateSettings, Flat] = EvaluateSettings(),
     settings: SettingsFile = None,
-    force: bool = False,
+    force: Force = False,
 ) -> None:
-    """Write the report on prediction and susceptibility: `report.html`, tables and `metrics.json`.
-
-    Parameters
-    ----------
-    dataset: str
-        Artifact of preprocess.
-    model: str
-        Artifact of train.
-    examples: str
-        Artifact of attack.
-    out: str
-        Folder of the new artifact.
-    settings: Path
-        YAML file with a section for each stage.
-    force: bool
-        Do it again even if the artifact is up to date.
-    """
+    """Write the report on prediction and susceptibility: `report.html`, tables and `metrics.json`."""
     inputs = {"dataset": dataset, "model": model, "examples": examples}
     _carry_out("evaluate", inputs, out, options, force=force)
 
@@ -330,13 +267,13 @@ def evaluate(
 @app.command(group=_ALL)
 def run(
     *,
-    source: str = "synthetic:5000",
+    source: Source = "synthetic:5000",
     out: Path = Path("runs/default"),
     features: str | None = None,
     seed: int | None = None,
-    protocol: str = "clinical",
+    protocol: Protocol = "clinical",
     settings: SettingsFile = None,
-    snapshot_id: str = "",
+    snapshot_id: SnapshotId = "",
     extract: ExtractSettings = ExtractSettings(),
     preprocess: PreprocessSettings = PreprocessSettings(),
     tune: TuneSettings = TuneSettings(),
@@ -353,10 +290,6 @@ def run(
 
     Parameters
     ----------
-    source: str
-        csv:FOLDER with the MIMIC-III tables as CSV or CSV.gz files, postgresql://USER@HOST:PORT/DATABASE (with
-        ?schema=NAME where it is not mimiciii; the password comes from PGPASSWORD or a password file), or
-        synthetic:STAYS[,SEED].
     out: Path
         Folder for the artifacts, one folder each: events, dataset, hyperparameters, model, attack-settings,
         examples and report.
@@ -364,19 +297,11 @@ def run(
         Short for --extract.features.
     seed: int
         Seed of every stage that has none of its own on the command line, in --settings or in the protocol.
-    protocol: str
-        Named settings: clinical, or a YAML file of your own.
-    settings: Path
-        YAML file with a section for each stage; options on the command line come first, then this file, then
-        the protocol.
-    snapshot_id: str
-        Name of the state of a PostgreSQL database, such as its load date. Events read under the same name
-        count as up to date; without a name they are always read again.
     """
     from lstm_adversarial_attack.local_run import run_all
 
     if features is not None:
-        extract = ExtractSettings(**{**vars(extract), "features": features})
+        extract = replace(extract, features=features)
     stages = {
         "extract": extract,
         "preprocess": preprocess,
