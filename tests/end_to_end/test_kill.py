@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -27,21 +28,31 @@ IN_THE_MIDDLE = {
 }
 
 
-def kill_in(stage: str, out: Path) -> None:
-    """Start the run and kill it without warning while ``stage`` is at work."""
+def kill_in(stage: str, out: Path, *, tries: int = 3) -> None:
+    """Start the run and kill it without warning while ``stage`` is at work.
+
+    Some stages last a tenth of a second; where a busy machine let one slip by, it is made to run again.
+    """
     artifact, sign = IN_THE_MIDDLE[stage]
+    for _ in range(tries):
+        if killed_on_sight(out / f".{artifact}.work", sign, out) and not (out / artifact).exists():
+            return
+        shutil.rmtree(out / artifact, ignore_errors=True)
+    pytest.fail(f"stage {stage} was never seen at work in {tries} runs")
+
+
+def killed_on_sight(work: Path, sign: str, out: Path) -> bool:
+    """Start the run, kill it as soon as the sign is seen, and tell whether it was killed before its end."""
     with subprocess.Popen(
         command("run", "--source", SOURCE, "--out", out, *QUICK), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         deadline = time.monotonic() + 120
-        while not seen(out / f".{artifact}.work", sign):
-            assert process.poll() is None, f"the run ended before stage {stage} was seen at work"
+        while process.poll() is None and not seen(work, sign):
             assert time.monotonic() < deadline
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert process.returncode == -signal.SIGKILL
-    assert not (out / artifact).exists(), "the artifact was finished before the kill"
+    return process.returncode == -signal.SIGKILL
 
 
 def seen(work: Path, sign: str) -> bool:
