@@ -162,7 +162,10 @@ class AttackSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AttackTuneSettings:
-    """The search for the attack's settings, judged on validation patients."""
+    """The search for the attack's settings, judged on validation patients.
+
+    Step size and first weight of the L1 term are searched; what is not searched has the defaults of attack.
+    """
 
     trials: Count = 6
     """Finished trials to end with."""
