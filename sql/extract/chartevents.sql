@@ -8,7 +8,7 @@ select
     cast(e.valuenum as double precision) as value
 from chartevents e
 inner join icustays i on i.icustay_id = e.icustay_id
-where e.itemid in (select * from unnest(:item_ids))
+where e.itemid in (:item_ids)
     and e.icustay_id in (select * from unnest(:stay_ids))
     and e.charttime >= i.intime
     and e.charttime < i.intime + :window_hours * interval '1 hour'

@@ -7,7 +7,7 @@ select
     cast(e.valuenum as double precision) as value
 from labevents e
 inner join icustays i on i.subject_id = e.subject_id
-where e.itemid in (select * from unnest(:item_ids))
+where e.itemid in (:item_ids)
     and i.icustay_id in (select * from unnest(:stay_ids))
     and e.charttime >= i.intime
     and e.charttime < i.intime + :window_hours * interval '1 hour'

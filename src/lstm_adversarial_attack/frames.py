@@ -6,11 +6,18 @@ admission; no table holds a date.
 
 from __future__ import annotations
 
+import errno
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 import polars as pl
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
+
+#: Rows of one part of a large Parquet table, which can be read by itself.
+ROW_GROUP_ROWS = 1 << 18
+_LEAST_FREE_BYTES = 1 << 20
 
 SPLITS = ("train", "validation", "test")
 
@@ -28,10 +35,10 @@ STAYS: Schema = {
 }
 
 #: One row for each accepted value, in the measurement's unit, ordered by all columns. ``feature`` is an Enum
-#: over the feature set.
+#: over what the feature set records.
 MEASUREMENTS: Schema = {
     "stay_id": pl.Int64,
-    "minute": pl.Int32,  # since ICU admission, whole, 0 <= minute < 60 * window
+    "minute": pl.Int32,  # since ICU admission, rounded down; within the window unless whole admissions are read
     "feature": pl.Enum([]),
     "value": pl.Float64,
 }
@@ -117,3 +124,17 @@ def conform(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     if wrong:
         raise ValueError("; ".join(wrong))
     return frame
+
+
+def sink(rows: pl.LazyFrame, file: Path) -> None:
+    """Write ``rows`` to a Parquet file in bounded memory; the same rows give the same bytes.
+
+    Raises:
+        OSError: the disk is full, of which Polars by itself says only that there was a transport error.
+    """
+    try:
+        rows.sink_parquet(file, compression="zstd", compression_level=3, row_group_size=ROW_GROUP_ROWS)
+    except Exception as error:
+        if shutil.disk_usage(file.parent).free < _LEAST_FREE_BYTES:
+            raise OSError(errno.ENOSPC, "No space left on device", str(file)) from error
+        raise

@@ -36,16 +36,22 @@ class ExtractSettings:
     """Which stays and which measurements are read."""
 
     features: str = "icu-19"
-    """Feature set of the catalogue: icu-19, reference-19, or one of your own catalogue file."""
+    """Feature set of the catalogue: icu-19, icu-extended, reference-19, or one of your own catalogue file."""
 
     catalogue: str = ""
     """Path of a YAML file that takes the place of the built-in catalogue of measurements."""
+
+    sample: Literal["icu-stay", "admission"] = "icu-stay"
+    """What a sample is. icu-stay: an ICU stay that lasted the whole window, with the values charted in it.
+    admission: a hospital admission of a day or more, from its first ICU stay on, with all its values, those from
+    before and after the window included, as the published reference system does."""
 
     min_age_years: Natural = 18
     """Cohort rule: least age in whole years at ICU admission."""
 
     window_hours: Annotated[int, Meta(ge=1, le=240)] = 48
-    """Hours from ICU admission that are read. Only stays at least this long are kept (cohort rule)."""
+    """Hours from ICU admission that a model sees. Only stays at least this long are kept (cohort rule); of
+    admissions, those with values over all these hours."""
 
     min_measurements: Natural = 1
     """Cohort rule: least number of accepted values inside the window."""
@@ -55,11 +61,22 @@ class ExtractSettings:
 class PreprocessSettings:
     """How events become tensors, and how patients are split."""
 
-    imputation: Literal["forward-fill"] = "forward-fill"
-    """Cells without a value take the last hour's; before the first value, the catalogue's normal value."""
+    imputation: Literal["forward-fill", "interpolate"] = "forward-fill"
+    """What cells without a value hold. forward-fill: the last hour's value, and before the first value the
+    catalogue's normal value. interpolate: the straight line between the values before and after, which looks into
+    the future, and the median of all samples where a feature was never measured."""
 
-    scaling: Literal["standard"] = "standard"
-    """Subtract the mean and divide by the standard deviation of the training patients' measured cells."""
+    scaling: Literal["standard", "min-max"] = "standard"
+    """standard: subtract the mean and divide by the standard deviation of the measured cells. min-max: clip to
+    their 5th and 95th percentile and map these to 0 and 1."""
+
+    statistics: Literal["train", "all"] = "train"
+    """Patients whose cells give the statistics of scaling and imputation. all includes test patients, and so is no
+    honest choice; protocol reference makes it."""
+
+    split_file: str = ""
+    """CSV file with a published split: columns stay_id, hadm_id or subject_id, and split (train, validation or
+    test). It takes the place of the shares and the seed; samples that it does not name are left out."""
 
     validation_share: Share = 0.15
     """Share of patients in the validation split."""

@@ -130,7 +130,7 @@ def test_protocol_clinical_is_the_defaults() -> None:
         defaults = defaults_of(SETTINGS[stage])
         assert section == {name: defaults[name] for name in section}
     assert protocol["extract"].keys() == defaults_of(ExtractSettings).keys() - {"catalogue"}
-    assert protocol["preprocess"].keys() == defaults_of(PreprocessSettings).keys() - {"seed"}
+    assert protocol["preprocess"].keys() == defaults_of(PreprocessSettings).keys() - {"seed", "split_file"}
 
 
 @pytest.mark.parametrize("name", protocol_names())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import math
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -15,17 +14,13 @@ from typing import Any
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lstm_adversarial_attack.artifacts import Artifact, open_artifact
 from lstm_adversarial_attack.artifacts.contents import Extraction
-from lstm_adversarial_attack.catalogue import Conversion, Limits, Source, load_catalogue
-from lstm_adversarial_attack.extract.core import convert
-from lstm_adversarial_attack.sources import RAW_VALUES
+from lstm_adversarial_attack.catalogue import Source, load_catalogue
 from lstm_adversarial_attack.sources.synthetic import COLUMNS
 
-FEATURE_SETS = ("icu-19", "reference-19")
+FEATURE_SETS = ("icu-19", "reference-19", "icu-extended")
 OTHER_SCHEMA = "Hospital 2"
 
 Extract = Callable[..., Artifact]
@@ -106,19 +101,22 @@ def _counted_by_pandas(demo: Path, feature_set: str) -> dict[str, tuple[int, flo
     before_birthday = came.month * 100 + came.day < born.month * 100 + born.day
     age = came.year - born.year - before_birthday
     stays = stays[(age >= 18) & (stays["los"] >= 2)]
-    keys = {"chartevents": ["icustay_id"], "labevents": ["subject_id"]}
+    keys = {"chartevents": ["icustay_id"], "labevents": ["subject_id"], "outputevents": ["icustay_id"]}
     rows = {}
     for table, key in keys.items():
         frame = pd.read_csv(demo / f"{table.upper()}.csv.gz", parse_dates=["charttime"], low_memory=False)
+        if table == "outputevents":
+            frame = frame.rename(columns={"value": "valuenum", "iserror": "error"})
         frame = frame.merge(stays[["subject_id", "icustay_id", "intime"]], on=key, suffixes=("", "_of_stay"))
         after = frame["charttime"] - frame["intime"]
         frame = frame[(after >= pd.Timedelta(0)) & (after < pd.Timedelta(hours=48)) & frame["valuenum"].notna()]
         rows[table] = frame[frame["error"] != 1] if "error" in frame else frame
     found = {}
-    for feature in load_catalogue().feature_set(feature_set).features:
-        parts = [_accepted(rows[s.table], s) for s in feature.measurement.sources]
-        values = pd.concat(parts)
-        found[feature.name] = (len(values), float(values.sum()))
+    for feature in load_catalogue().feature_set(feature_set).recorded:
+        parts = [_accepted(rows[s.table], s) for s in feature.measurement.sources if s.table in rows]
+        values = pd.concat(parts) if parts else pd.Series()
+        if len(values):
+            found[feature.name] = (len(values), float(values.sum()))
     return found
 
 
@@ -184,7 +182,7 @@ def test_postgres_is_read_again_unless_its_state_has_a_name(lstm_aa_inside: Any,
 # --- a release written by hand --------------------------------------------------------------------------------
 
 ADMITTED = datetime(2150, 3, 1, 10, 0, 30)
-HEART_RATE, CELSIUS, FAHRENHEIT, POTASSIUM = 220045, 223762, 223761, 50971
+HEART_RATE, CELSIUS, FAHRENHEIT, POTASSIUM, FOLEY = 220045, 223762, 223761, 50971, 226559
 
 
 class Release:
@@ -198,10 +196,15 @@ class Release:
     def patient(self, subject_id: int, *, born: datetime = ADMITTED - timedelta(days=60 * 365.25)) -> None:
         self.rows["PATIENTS"].append({"SUBJECT_ID": subject_id, "GENDER": "F", "DOB": born, "EXPIRE_FLAG": 0})
 
-    def stay(self, icustay_id: int, *, subject_id: int, intime: datetime = ADMITTED, los_days: float = 3) -> None:
-        hadm_id = icustay_id + 1000
+    def stay(self, icustay_id: int, *, subject_id: int, intime: datetime = ADMITTED, los_days: float = 3,
+             hadm_id: int | None = None, charted: int = 1) -> None:  # fmt: skip
+        hadm_id = hadm_id or icustay_id + 1000
         ids = {"SUBJECT_ID": subject_id, "HADM_ID": hadm_id}
-        self.rows["ADMISSIONS"].append({**ids, "HOSPITAL_EXPIRE_FLAG": 0, "HAS_CHARTEVENTS_DATA": 1})
+        stayed = {"ADMITTIME": intime - timedelta(hours=5), "DISCHTIME": intime + timedelta(days=los_days + 1)}
+        if not any(row["HADM_ID"] == hadm_id for row in self.rows["ADMISSIONS"]):
+            self.rows["ADMISSIONS"].append(
+                {**ids, **stayed, "HOSPITAL_EXPIRE_FLAG": 0, "HAS_CHARTEVENTS_DATA": charted}
+            )
         self.rows["ICUSTAYS"].append(
             {**ids, "ICUSTAY_ID": icustay_id, "DBSOURCE": "metavision", "FIRST_CAREUNIT": "MICU",
              "INTIME": intime, "LOS": los_days}
@@ -220,15 +223,23 @@ class Release:
              "VALUE": value, "VALUENUM": value}
         )  # fmt: skip
 
+    def output(self, value: object, *, at: timedelta = timedelta(hours=1), error: object = "") -> None:
+        self.rows["OUTPUTEVENTS"].append(
+            {"SUBJECT_ID": 1, "HADM_ID": 1100, "ICUSTAY_ID": 100, "CHARTTIME": ADMITTED + at, "ITEMID": FOLEY,
+             "VALUE": value, "ISERROR": error}
+        )  # fmt: skip
+
     def write(self, folder: Path, *, lower: bool = False, compressed: bool = True, lower_files: bool = False) -> str:
-        """Write the five tables that are read and return the source's address."""
+        """Write the tables that are read and return the source's address."""
         folder.mkdir()
-        for table in ("PATIENTS", "ADMISSIONS", "ICUSTAYS", "CHARTEVENTS", "LABEVENTS"):
+        for table, rows in self.rows.items():
+            if table.startswith("D_") or (table == "OUTPUTEVENTS" and not rows):
+                continue
             header = [name.lower() if lower else name for name in COLUMNS[table]]  # type: ignore[index]
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")
             writer.writerow(header)
-            for number, row in enumerate(self.rows[table]):
+            for number, row in enumerate(rows):
                 writer.writerow([{"ROW_ID": number, **row}.get(name.upper(), "") for name in header])
             name = f"{table.lower() if lower_files else table}.csv"
             if compressed:
@@ -319,6 +330,109 @@ def test_temperatures_in_both_units(release: Release, extract: Extract, tmp_path
     assert values["value"].to_list() == pytest.approx([37.5, 37.0], abs=1e-9)
 
 
+def test_outputs(release: Release, extract: Extract, tmp_path: Path) -> None:
+    release.output(120)
+    release.output(130, at=timedelta(hours=2), error=1)
+    release.output("", at=timedelta(hours=3))
+    release.output(140, at=timedelta(hours=48))
+
+    values = measurements(extract(release.write(tmp_path / "csv"), "--features", "icu-extended"))
+
+    assert values.rows() == [(100, 60, "urine_output", 120.0)]
+
+
+def test_outputs_are_needed_only_by_features_that_read_them(release: Release, lstm_aa_inside: Any, extract: Extract,
+                                                            tmp_path: Path) -> None:  # fmt: skip
+    release.chart(80)
+    source = release.write(tmp_path / "csv")
+
+    assert measurements(extract(source)).height == 1
+    refused = lstm_aa_inside("extract", "--source", source, "--features", "icu-extended", "--out", "extended")
+    assert refused.returncode == 2
+    assert "no file for table OUTPUTEVENTS" in refused.stderr
+
+
+def test_one_wrong_bit_in_a_gzip_file_is_seen(release: Release, lstm_aa_inside: Any, tmp_path: Path) -> None:
+    """A stored (not compressed) block: the changed byte is a digit like any other, and only the checksum tells."""
+    release.chart(80)
+    source = release.write(tmp_path / "csv")
+    file = tmp_path / "csv" / "CHARTEVENTS.csv.gz"
+    stored = bytearray(gzip.compress(gzip.decompress(file.read_bytes()), compresslevel=0))
+    at = stored.rindex(b"80")
+    stored[at : at + 2] = b"90"
+    file.write_bytes(stored)
+
+    result = lstm_aa_inside("extract", "--source", source, "--out", "events")
+
+    assert result.returncode == 2
+    assert str(file) in result.stderr
+    assert "not a whole .gz file" in result.stderr
+    assert not (tmp_path / "events").exists()
+
+
+# --- whole admissions, as the reference system takes them ---------------------------------------------------------
+
+
+def test_an_admission_brings_all_its_values(release: Release, extract: Extract, tmp_path: Path) -> None:
+    for hours in (-3, 0, 47, 60):
+        release.chart(80, at=timedelta(hours=hours), icustay_id="")
+        release.lab(4.1, at=timedelta(hours=hours, minutes=30))
+    release.lab(4.2, hadm_id="")
+    release.chart(81, error=1)
+
+    values = measurements(extract(release.write(tmp_path / "csv"), "--sample", "admission"))
+
+    assert values.filter(feature="heart_rate")["minute"].to_list() == [-180, 0, 47 * 60, 60 * 60]
+    assert values.filter(feature="potassium")["minute"].to_list() == [-150, 30, 47 * 60 + 30, 60 * 60 + 30]
+
+
+def test_rules_of_admissions(release: Release, extract: Extract, tmp_path: Path) -> None:
+    def reaching(stay: int) -> None:
+        for hour in (0, 47):
+            release.rows["CHARTEVENTS"].append(
+                {"SUBJECT_ID": 1, "HADM_ID": stay + 1000, "ITEMID": HEART_RATE, "VALUENUM": 80,
+                 "CHARTTIME": ADMITTED + timedelta(hours=hour), "ERROR": 0}
+            )  # fmt: skip
+
+    reaching(100)
+    release.stay(101, subject_id=1, intime=ADMITTED + timedelta(days=4), hadm_id=1100)  # second of its admission
+    release.stay(102, subject_id=1, charted=0)
+    release.stay(103, subject_id=1, los_days=0.9)
+    release.stay(104, subject_id=1)  # values end before the window does
+    release.rows["CHARTEVENTS"].append(
+        {"SUBJECT_ID": 1, "HADM_ID": 1104, "ITEMID": HEART_RATE, "VALUENUM": 80, "CHARTTIME": ADMITTED, "ERROR": 0}
+    )
+    release.stay(105, subject_id=1, los_days=1.0)  # a day in the ICU, but values over the whole window
+    reaching(105)
+
+    events = extract(release.write(tmp_path / "csv"), "--sample", "admission")
+
+    flow = events.json("extraction.json", Extraction).cohort_flow
+    assert [(step.rule, step.stays) for step in flow] == [
+        ("all", 6),
+        ("charted", 5),
+        ("first_stay", 4),
+        ("adult", 4),
+        ("whole_day", 3),
+        ("hourly_rows", 2),
+        ("min_measurements", 2),
+    ]
+    assert pl.read_parquet(events.file("stays.parquet"))["stay_id"].to_list() == [100, 105]
+    assert measurements(events).height == 4
+
+
+@pytest.mark.demo
+@pytest.mark.postgres
+def test_protocol_reference_is_the_same_from_both_databases(extract: Extract, demo: Path, postgres: Any) -> None:
+    options = ("--protocol", "reference")
+    from_csv = extract(f"csv:{demo}", *options, out="from-csv")
+    from_postgres = extract(postgres.address(), *options, out="from-postgres", env=postgres.env)
+
+    assert measurements(from_csv)["minute"].min() < 0
+    assert measurements(from_csv)["minute"].max() > 2880
+    assert from_postgres.digest == from_csv.digest
+
+
 def test_ages(release: Release, extract: Extract, tmp_path: Path) -> None:
     born = {
         2: ADMITTED.replace(year=ADMITTED.year - 300),  # hidden: above 89
@@ -380,84 +494,3 @@ def test_order_of_the_rows_does_not_matter(release: Release, extract: Extract, t
     other = extract(release.write(tmp_path / "other"), out="other-events")
 
     assert other.digest == usual.digest
-
-
-# --- conversion and acceptance ----------------------------------------------------------------------------------
-
-_finite = st.floats(-1e6, 1e6)
-_bound = st.none() | st.sampled_from([-5.0, 0.0, 0.1, 10.0]) | _finite
-_limits = st.builds(Limits, gt=_bound, ge=_bound, lt=_bound, le=_bound)
-_conversions = st.builds(Conversion, add=_finite, multiply=st.floats(1e-3, 1e3))
-
-
-@st.composite
-def _wanted(draw: st.DrawFn) -> list[tuple[str, Source]]:
-    """Features with sources; no item occurs twice."""
-    items = draw(st.lists(st.integers(1, 30), unique=True, max_size=12))
-    wanted = []
-    while items:
-        count = draw(st.integers(1, len(items)))
-        taken, items = items[:count], items[count:]
-        source = Source("labevents", tuple(taken), draw(_limits), draw(_conversions))
-        wanted.append((draw(st.sampled_from(["a", "b", "c"])), source))
-    return wanted
-
-
-_value = st.sampled_from([-5.0, 0.0, 0.1, 10.0, math.nan, math.inf, -math.inf]) | _finite
-_rows = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2879), st.integers(1, 35), _value), max_size=40)
-
-
-@given(rows=_rows, wanted=_wanted())
-def test_conversion_and_acceptance_equal_a_plain_loop(
-    rows: list[tuple[int, int, int, float]], wanted: list[tuple[str, Source]]
-) -> None:
-    raw = pl.DataFrame(rows, schema=dict(RAW_VALUES), orient="row")
-
-    converted = convert(raw, wanted)
-
-    def comparable(found: list[tuple[Any, ...]]) -> list[str]:
-        return sorted(repr(row) for row in found)
-
-    columns = ("stay_id", "minute", "feature", "value", "accepted")
-    assert comparable(converted.select(columns).rows()) == comparable(_looped(rows, wanted))
-
-
-@pytest.mark.parametrize(
-    ("limit", "accepted"),
-    [
-        ("gt", [False, False, True]),
-        ("ge", [False, True, True]),
-        ("lt", [True, False, False]),
-        ("le", [True, True, False]),
-    ],
-)
-def test_acceptance_at_a_limit(limit: str, accepted: list[bool]) -> None:
-    """The limit holds for the value in the item's unit, before the conversion."""
-    source = Source("labevents", (7,), Limits(**{limit: 10.0}), Conversion(add=100.0, multiply=0.5))
-    raw = pl.DataFrame([(1, 0, 7, value) for value in (9.9, 10.0, 10.1)], schema=dict(RAW_VALUES), orient="row")
-
-    converted = convert(raw, [("a", source)]).sort("value")
-
-    assert converted["accepted"].to_list() == accepted
-    assert converted["value"].to_list() == pytest.approx([54.95, 55.0, 55.05])
-
-
-def _looped(
-    rows: list[tuple[int, int, int, float]], wanted: list[tuple[str, Source]]
-) -> list[tuple[int, int, str, float, bool]]:
-    found = []
-    for stay, minute, item, value in rows:
-        for name, source in wanted:
-            if item not in source.items:
-                continue
-            limits = source.accepted
-            accepted = (
-                math.isfinite(value)
-                and (limits.gt is None or value > limits.gt)
-                and (limits.ge is None or value >= limits.ge)
-                and (limits.lt is None or value < limits.lt)
-                and (limits.le is None or value <= limits.le)
-            )
-            converted = (value + source.conversion.add) * source.conversion.multiply
-            found.append((stay, minute, name, converted, accepted))
-    return found

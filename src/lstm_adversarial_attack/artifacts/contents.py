@@ -24,19 +24,64 @@ class ValueCount(msgspec.Struct, frozen=True):
     accepted: int
 
 
+class ItemValues(msgspec.Struct, frozen=True):
+    """The values of one item of a source, as counts.
+
+    ``histogram`` counts the accepted values, in the feature's unit: below the physiological range, in equal
+    parts of it, above it. The values that are not accepted are ``read - accepted``.
+    """
+
+    feature: str
+    table: str
+    item: int | str
+    read: int
+    accepted: int
+    histogram: list[int]
+
+
 class Extraction(msgspec.Struct, frozen=True):
-    """``extraction.json`` of events: the window, the cohort flow, and the values of each feature."""
+    """``extraction.json`` of events: what was read, the cohort flow, and the values of each feature and item.
+
+    ``sample`` is icu-stay or admission; in the latter case measurements reach beyond the window. ``left_out``
+    names the features that the source cannot provide.
+    """
 
     window_hours: int
+    sample: str
+    source: str  # mimic-iii or challenge-2012
     cohort_flow: list[CohortStep]
     values: dict[str, ValueCount]
+    items: list[ItemValues]
+    left_out: list[str]
 
 
 class Scaling(msgspec.Struct, frozen=True):
-    """``scaling.json`` of a dataset: ``(value - mean) / std`` of each feature, in column order."""
+    """``scaling.json`` of a dataset: ``(value - mean) / std`` of each feature, in column order.
+
+    Of method min-max, ``mean`` is the 5th percentile and ``std`` the way from there to the 95th. ``low`` and
+    ``high`` are where the model's values are clipped, in its units; null where they are not. ``fill`` is what a
+    cell holds for which the stay itself gives no value, in the feature's unit.
+    """
 
     mean: list[float]
     std: list[float]
+    method: str = "standard"  # or min-max
+    low: list[float] | None = None
+    high: list[float] | None = None
+    fill: list[float] = []
+
+
+class StaticColumn(msgspec.Struct, frozen=True):
+    """One column of ``static.json`` of a dataset: ``(value - mean) / std`` in the tensor ``static``.
+
+    A column of yes and no has mean 0 and standard deviation 1, which leaves 1 and 0 as they are.
+    """
+
+    name: str
+    label: str
+    unit: str
+    mean: float
+    std: float
 
 
 class Architecture(msgspec.Struct, frozen=True):

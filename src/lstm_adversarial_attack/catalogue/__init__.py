@@ -16,9 +16,14 @@ import yaml
 
 from lstm_adversarial_attack.errors import UserError
 
-Table = Literal["chartevents", "labevents"]
+Table = Literal["chartevents", "labevents", "outputevents", "challenge2012"]
+Item = int | str
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+#: The tables that are not of MIMIC-III; their items are names, not numbers.
+_NAMED_ITEMS: tuple[Table, ...] = ("challenge2012",)
+#: Static data that come with the stay itself; every other static name is a measurement.
+STAY_STATIC = ("age", "sex", "unit")
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -41,7 +46,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Items of one table that record a measurement in one unit."""
 
     table: Table
-    items: tuple[int, ...]
+    items: tuple[Item, ...]
     accepted: Limits = Limits()
     conversion: Conversion = Conversion()
 
@@ -55,6 +60,8 @@ class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: Positive
     physiological: tuple[float, float]
     sources: tuple[Source, ...]
+    hourly: Literal["mean", "sum"] = "mean"
+    references: tuple[str, ...] = ()
 
 
 class FeatureSetEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,7 +69,8 @@ class FeatureSetEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     label: str
     features: tuple[str, ...]
-    only_items: dict[str, tuple[int, ...]] = {}
+    static: tuple[str, ...] = ()
+    only_items: dict[str, tuple[Item, ...]] = {}
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -73,15 +81,46 @@ class Feature(msgspec.Struct, frozen=True):
 
 
 class FeatureSet(msgspec.Struct, frozen=True):
-    """The features of a run, in column order."""
+    """The features of a run, in column order, and the static data beside them.
+
+    ``static`` names `STAY_STATIC` data and measurements; the latter stand in ``static_measurements``, and a
+    stay has the first value inside its window.
+    """
 
     name: str
     features: tuple[Feature, ...]
+    static: tuple[str, ...] = ()
+    static_measurements: tuple[Feature, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Feature names in column order."""
         return tuple(feature.name for feature in self.features)
+
+    @property
+    def recorded(self) -> tuple[Feature, ...]:
+        """Everything that is read from the source: features, then static measurements."""
+        return self.features + self.static_measurements
+
+    @property
+    def recorded_names(self) -> tuple[str, ...]:
+        """Names of `recorded`."""
+        return tuple(feature.name for feature in self.recorded)
+
+    def within(self, tables: tuple[Table, ...]) -> FeatureSet:
+        """Return the part that ``tables`` can provide; features without a source there are left out."""
+        features, measured = _within(self.features, tables), _within(self.static_measurements, tables)
+        lost = {f.name for f in self.static_measurements} - {f.name for f in measured}
+        return FeatureSet(self.name, features, tuple(s for s in self.static if s not in lost), measured)
+
+
+def _within(features: tuple[Feature, ...], tables: tuple[Table, ...]) -> tuple[Feature, ...]:
+    kept = []
+    for feature in features:
+        sources = tuple(source for source in feature.measurement.sources if source.table in tables)
+        if sources:
+            kept.append(Feature(feature.name, msgspec.structs.replace(feature.measurement, sources=sources)))
+    return tuple(kept)
 
 
 class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,6 +129,7 @@ class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema_version: Literal[1]
     measurements: dict[str, Measurement]
     feature_sets: dict[str, FeatureSetEntry]
+    references: dict[str, str] = {}
 
     def feature_set(self, name: str) -> FeatureSet:
         """Return the feature set called ``name``, its measurements narrowed to the items it reads.
@@ -101,15 +141,25 @@ class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             known = ", ".join(sorted(self.feature_sets))
             raise UserError(f"feature set {name!r} is not in the catalogue; it has: {known}")
         entry = self.feature_sets[name]
-        return FeatureSet(name, tuple(Feature(f, self._narrowed(entry, f)) for f in entry.features))
+        measured = (name for name in entry.static if name not in STAY_STATIC)
+        return FeatureSet(
+            name,
+            tuple(Feature(f, self._narrowed(entry, f)) for f in entry.features),
+            entry.static,
+            tuple(Feature(f, self._narrowed(entry, f)) for f in measured),
+        )
 
     def _narrowed(self, entry: FeatureSetEntry, feature: str) -> Measurement:
-        measurement = self.measurements[feature]
+        """Return a feature's entry with the items it reads, and without references, which do no work."""
+        measurement = msgspec.structs.replace(self.measurements[feature], references=())
         if feature not in entry.only_items:
             return measurement
         wanted = set(entry.only_items[feature])
+        kinds = {type(item) for item in wanted}  # sources of a data set of which no item is named stay as they are
         sources = (
             msgspec.structs.replace(source, items=tuple(i for i in source.items if i in wanted))
+            if {type(item) for item in source.items} & kinds
+            else source
             for source in measurement.sources
         )
         return msgspec.structs.replace(measurement, sources=tuple(s for s in sources if s.items))
@@ -161,6 +211,9 @@ def _problems(catalogue: Catalogue) -> Any:
     """Yield what is wrong beyond types, one sentence each."""
     for name, measurement in catalogue.measurements.items():
         yield from _measurement_problems(name, measurement)
+        for reference in measurement.references:
+            if reference not in catalogue.references:
+                yield f"measurement {name!r}: {reference!r} is not among the references"
     for name, entry in catalogue.feature_sets.items():
         yield from _feature_set_problems(name, entry, catalogue)
 
@@ -175,10 +228,14 @@ def _measurement_problems(name: str, measurement: Measurement) -> Any:
         yield f"measurement {name!r}: normal value {measurement.normal} lies outside [{low}, {high}]"
     if measurement.precision > high - low:
         yield f"measurement {name!r}: precision {measurement.precision} exceeds the range [{low}, {high}]"
-    seen: set[tuple[str, int]] = set()
+    seen: set[tuple[str, Item]] = set()
     for source in measurement.sources:
+        kind = str if source.table in _NAMED_ITEMS else int
         if not source.items:
             yield f"measurement {name!r}: a source without items"
+        if any(type(item) is not kind for item in source.items):
+            words = "names" if kind is str else "whole numbers"
+            yield f"measurement {name!r}: items of {source.table} are {words}"
         for item in source.items:
             if (source.table, item) in seen:
                 yield f"measurement {name!r}: item {item} of {source.table} is named twice"
@@ -192,9 +249,13 @@ def _feature_set_problems(name: str, entry: FeatureSetEntry, catalogue: Catalogu
         yield f"feature set {name!r}: no features"
     if len(set(entry.features)) < len(entry.features):
         yield f"feature set {name!r}: a feature is named twice"
-    for feature in entry.features:
+    measured = tuple(static for static in entry.static if static not in STAY_STATIC)
+    for feature in (*entry.features, *measured):
         if feature not in catalogue.measurements:
             yield f"feature set {name!r}: {feature!r} is not among the measurements"
+    for static in entry.static:
+        if static in entry.features or entry.static.count(static) > 1:
+            yield f"feature set {name!r}: {static!r} is named twice"
     for feature, items in entry.only_items.items():
         if feature not in entry.features:
             yield f"feature set {name!r}: only_items names {feature!r}, which is not one of its features"
@@ -205,8 +266,8 @@ def _feature_set_problems(name: str, entry: FeatureSetEntry, catalogue: Catalogu
                 yield f"feature set {name!r}: only_items: item {item} does not record {feature!r}"
         if not items:
             yield f"feature set {name!r}: only_items leaves {feature!r} without items"
-    used: dict[tuple[str, int], str] = {}
-    for feature in (f for f in entry.features if f in catalogue.measurements):
+    used: dict[tuple[str, Item], str] = {}
+    for feature in (f for f in (*entry.features, *measured) if f in catalogue.measurements):
         for source in catalogue.measurements[feature].sources:
             for item in source.items:
                 other = used.setdefault((source.table, item), feature)

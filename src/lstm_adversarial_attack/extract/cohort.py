@@ -10,6 +10,7 @@ import polars as pl
 from lstm_adversarial_attack.artifacts.contents import CohortStep
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.frames import STAYS, typed
+from lstm_adversarial_attack.settings import ExtractSettings
 
 #: Ages above 89 are hidden in MIMIC-III behind a date of birth 300 years back; their median is 91.4.
 HIDDEN_AGE_YEARS = 91
@@ -25,21 +26,33 @@ class Rule:
     keep: pl.Expr
 
 
-def stay_rules(*, min_age_years: int, window_hours: int) -> tuple[Rule, ...]:
+def stay_rules(settings: ExtractSettings) -> tuple[Rule, ...]:
     """Return the rules that look at a stay alone, in order."""
+    adult = Rule(
+        "adult",
+        f"aged {settings.min_age_years} years or more at ICU admission",
+        "--min-age-years",
+        pl.col("age_years") >= settings.min_age_years,
+    )
+    if settings.sample == "admission":
+        return _admission_rules(adult)
+    whole_window = Rule(
+        "whole_window",
+        f"in the ICU for {settings.window_hours} hours or more",
+        "--window-hours",
+        pl.col("los_hours") >= settings.window_hours,
+    )
+    return adult, whole_window
+
+
+def _admission_rules(adult: Rule) -> tuple[Rule, ...]:
+    """Return the rules of the published reference system, which takes hospital admissions."""
+    day = pl.min_horizontal("los_hours", "hospital_los_hours") >= 24
     return (
-        Rule(
-            "adult",
-            f"aged {min_age_years} years or more at ICU admission",
-            "--min-age-years",
-            pl.col("age_years") >= min_age_years,
-        ),
-        Rule(
-            "whole_window",
-            f"in the ICU for {window_hours} hours or more",
-            "--window-hours",
-            pl.col("los_hours") >= window_hours,
-        ),
+        Rule("charted", "with charted events in the hospital admission", "--sample", pl.col("charted") == 1),
+        Rule("first_stay", "the first of the hospital admission", "--sample", pl.col("stay_number") == 1),
+        adult,
+        Rule("whole_day", "a day or more in the hospital and in the ICU", "--sample", day),
     )
 
 
@@ -73,8 +86,23 @@ def tidy(stays: pl.DataFrame) -> pl.DataFrame:
     return typed(aged, STAYS).sort("stay_id")
 
 
+def hourly_rows_rule(hours: int, counts: pl.DataFrame) -> Rule:
+    """Return the reference system's rule that the values of an admission reach over the whole window.
+
+    It asks for a row for every hour in its table from the first to the last hour with a value; here hours count
+    from ICU admission, there by the clock. ``counts`` is of `spool.Spool.counts`.
+    """
+    reaching = counts.filter((pl.col("first_minute") < 60) & (pl.col("last_minute") >= 60 * (hours - 1)))["stay_id"]
+    return Rule(
+        "hourly_rows",
+        f"with values from hour 1 or before to hour {hours} or after",
+        "--window-hours",
+        pl.col("stay_id").is_in(reaching.implode()),
+    )
+
+
 def min_measurements_rule(minimum: int, counts: pl.DataFrame) -> Rule:
-    """Return the rule on the number of accepted values; ``counts`` has stay_id and values."""
+    """Return the rule on the number of accepted values; ``counts`` is of `spool.Spool.counts`."""
     enough = counts.filter(pl.col("values") >= minimum)["stay_id"]
     return Rule(
         "min_measurements",

@@ -1,125 +1,103 @@
-"""From a source to stays and measurements in the catalogue's units, as a pure function."""
+"""From a source to stays and measurements in the catalogue's units."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
-from msgspec.structs import asdict
 
-from lstm_adversarial_attack.artifacts.contents import CohortStep, ValueCount
-from lstm_adversarial_attack.catalogue import FeatureSet, Source, Table
-from lstm_adversarial_attack.extract.cohort import apply_rules, min_measurements_rule, stay_rules, tidy
-from lstm_adversarial_attack.frames import MEASUREMENTS, conform, with_features
+from lstm_adversarial_attack.artifacts.contents import CohortStep, ItemValues, ValueCount
+from lstm_adversarial_attack.catalogue import FeatureSet, Table
+from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.extract.cohort import (
+    Rule,
+    apply_rules,
+    hourly_rows_rule,
+    min_measurements_rule,
+    stay_rules,
+    tidy,
+)
+from lstm_adversarial_attack.extract.convert import Converter, by_feature
+from lstm_adversarial_attack.extract.spool import Spool
+from lstm_adversarial_attack.frames import MEASUREMENTS, with_features
 from lstm_adversarial_attack.settings import ExtractSettings
 from lstm_adversarial_attack.sources import EventSource
-
-_NUMBERS = ("add", "multiply", "gt", "ge", "lt", "le")
-_RULES = {"itemid": pl.Int32, "feature": pl.String, **dict.fromkeys(_NUMBERS, pl.Float64)}
 
 
 @dataclass(frozen=True)
 class Events:
-    """Stays (`frames.STAYS`), measurements (`frames.MEASUREMENTS`) and what was left out on the way."""
+    """Stays (`frames.STAYS`), what was measured in them, and what was left out on the way.
+
+    The measurements themselves stand in a file. ``features`` is the part of the feature set that the source
+    can provide; ``left_out`` names the others.
+    """
 
     stays: pl.DataFrame
-    measurements: pl.DataFrame
+    measurements: int
+    features: FeatureSet
+    left_out: list[str]
     cohort_flow: list[CohortStep]
     values: dict[str, ValueCount]
+    items: list[ItemValues]
 
 
 def extract(
     source: EventSource,
     features: FeatureSet,
     settings: ExtractSettings,
+    target: Path,
+    spool: Path,
     on_step: Callable[[str], None] = lambda _: None,
+    on_rows: Callable[[int], None] = lambda _: None,
 ) -> Events:
-    """Read the cohort and its measurements from ``source``.
+    """Read the cohort from ``source``, and write its measurements (`frames.MEASUREMENTS`) to ``target``.
 
-    ``on_step`` is called with a word on what comes next.
+    Memory does not grow with the number of values: they are sorted in files of the folder ``spool``, which is
+    gone afterwards. ``on_step`` is called with a word on what comes next, ``on_rows`` with the number of values
+    of this step that have come.
 
     Raises:
-        UserError: a cohort rule leaves no stay, or the source cannot be read.
+        UserError: a cohort rule leaves no stay, the source has none of the features, or it cannot be read.
     """
+    wanted, features = features, features.within(source.tables)
+    left_out = [name for name in wanted.recorded_names if name not in features.recorded_names]
+    if not features.features:
+        raise UserError(f"feature set {wanted.name!r}: the source has none of its features; choose another --features")
     on_step("stays")
-    rules = stay_rules(min_age_years=settings.min_age_years, window_hours=settings.window_hours)
-    stays, flow = apply_rules(source.stays(), rules)
-    tables = [_read_table(source, table, features, stays, settings, on_step) for table in _tables(features)]
-    measurements = pl.concat([frame for frame, _ in tables])
-    values = {name: count for _, counts in tables for name, count in counts.items()}
+    stays, flow = apply_rules(source.stays(), stay_rules(settings))
+    schema = with_features(MEASUREMENTS, features.recorded_names)
+    items: list[ItemValues] = []
+    with Spool(spool, stays["stay_id"], schema) as measurements:
+        for table in _tables(features):
+            on_step(table)
+            converter = Converter(table, features.recorded)
+            for raw in source.values(
+                table,
+                stay_ids=stays["stay_id"].sort().to_list(),
+                items=sorted(converter.items, key=str),
+                window_hours=settings.window_hours,
+                reach="admission" if settings.sample == "admission" else "window",
+            ):
+                measurements.add(converter.convert(raw))
+                on_rows(converter.read)
+            items += converter.tally()
+        on_step("sorting")
+        stays, more = apply_rules(stays, _rules_on_values(measurements.counts(), settings))
+        written = measurements.write(target, stays["stay_id"])
+    values = by_feature(items, features.recorded_names)
+    return Events(tidy(stays), written, features, left_out, flow + more[1:], values, items)
+
+
+def _rules_on_values(counts: pl.DataFrame, settings: ExtractSettings) -> list[Rule]:
+    rules = []
+    if settings.sample == "admission":
+        rules.append(hourly_rows_rule(settings.window_hours, counts))
     if settings.min_measurements:
-        counts = measurements.group_by("stay_id").agg(values=pl.len())
-        stays, more = apply_rules(stays, [min_measurements_rule(settings.min_measurements, counts)])
-        flow += more[1:]
-        measurements = measurements.join(stays.select("stay_id"), on="stay_id", how="semi")
-    schema = with_features(MEASUREMENTS, features.names)
-    measurements = measurements.cast({"feature": schema["feature"]}).sort(list(schema))
-    return Events(tidy(stays), conform(measurements, schema), flow, {n: values[n] for n in features.names})
+        rules.append(min_measurements_rule(settings.min_measurements, counts))
+    return rules
 
 
 def _tables(features: FeatureSet) -> list[Table]:
-    return sorted({source.table for feature in features.features for source in feature.measurement.sources})
-
-
-def _read_table(
-    source: EventSource,
-    table: Table,
-    features: FeatureSet,
-    stays: pl.DataFrame,
-    settings: ExtractSettings,
-    on_step: Callable[[str], None],
-) -> tuple[pl.DataFrame, dict[str, ValueCount]]:
-    """Read one table and return its accepted values with the counts of each feature."""
-    on_step(table)
-    wanted = [
-        (feature.name, entry)
-        for feature in features.features
-        for entry in feature.measurement.sources
-        if entry.table == table
-    ]
-    raw = source.values(
-        table,
-        stay_ids=stays["stay_id"].sort().to_list(),
-        item_ids=sorted(item for _, entry in wanted for item in entry.items),
-        window_hours=settings.window_hours,
-    )
-    converted = convert(raw, wanted)
-    counts = converted.group_by("feature").agg(read=pl.len(), accepted=pl.col("accepted").sum())
-    found = {name: ValueCount(read, accepted) for name, read, accepted in counts.iter_rows()}
-    accepted = converted.filter("accepted").drop("accepted")
-    return accepted, {name: found.get(name, ValueCount(0, 0)) for name, _ in wanted}
-
-
-def convert(raw: pl.DataFrame, wanted: list[tuple[str, Source]]) -> pl.DataFrame:
-    """Turn items into features: name, acceptance by the item's limits, conversion to the feature's unit.
-
-    Args:
-        raw: `sources.RAW_VALUES`.
-        wanted: feature names with a source each; no item occurs twice.
-
-    Returns:
-        stay_id, minute, feature (string), value (in the feature's unit), accepted.
-    """
-    rules = pl.DataFrame(
-        [
-            {"itemid": item, "feature": name, **asdict(entry.conversion), **asdict(entry.accepted)}
-            for name, entry in wanted
-            for item in entry.items
-        ],
-        schema=_RULES,
-    )
-    value = pl.col("value")
-    return raw.join(rules, on="itemid", how="inner").select(
-        "stay_id",
-        "minute",
-        "feature",
-        value=(value + pl.col("add")) * pl.col("multiply"),
-        accepted=pl.all_horizontal(
-            value.is_finite(),
-            (value > pl.col("gt")).fill_null(True),
-            (value >= pl.col("ge")).fill_null(True),
-            (value < pl.col("lt")).fill_null(True),
-            (value <= pl.col("le")).fill_null(True),
-        ),
-    )
+    return sorted({source.table for feature in features.recorded for source in feature.measurement.sources})

@@ -9,7 +9,7 @@ from lstm_adversarial_attack.artifacts.contents import Extraction
 from lstm_adversarial_attack.catalogue import FeatureSet, load_catalogue
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.extract.core import extract
-from lstm_adversarial_attack.frames import MEASUREMENTS, STAYS, with_features
+from lstm_adversarial_attack.frames import STAYS
 from lstm_adversarial_attack.settings import ExtractSettings, as_manifest
 from lstm_adversarial_attack.stage import Context, Stage
 
@@ -31,17 +31,35 @@ def run(context: Context) -> None:
     if context.source is None:
         raise UserError("stage extract: no --source given")
     settings: ExtractSettings = context.settings
-    features = feature_set(settings)
-    events = extract(context.source, features, settings, context.progress.start)
+    draft, progress = context.draft, context.progress
+    events = extract(
+        context.source,
+        feature_set(settings),
+        settings,
+        draft.path / "measurements.parquet",
+        draft.work / "spool",
+        progress.start,
+        progress.reach,
+    )
     for step in events.cohort_flow:
-        context.progress.say(
-            f"{step.stays:>8,} stays, {step.patients:,} patients, {step.deaths:,} died: {step.description}"
-        )
-    draft = context.draft
+        progress.say(f"{step.stays:>8,} stays, {step.patients:,} patients, {step.deaths:,} died: {step.description}")
+    if events.left_out:
+        progress.say(f"left out, because the source does not record them: {', '.join(events.left_out)}")
     draft.write_frame("stays.parquet", events.stays, STAYS)
-    draft.write_frame("measurements.parquet", events.measurements, with_features(MEASUREMENTS, features.names))
-    draft.write_json("features.json", features)
-    draft.write_json("extraction.json", Extraction(settings.window_hours, events.cohort_flow, events.values))
+    draft.rows["measurements"] = events.measurements
+    draft.write_json("features.json", events.features)
+    draft.write_json(
+        "extraction.json",
+        Extraction(
+            window_hours=settings.window_hours,
+            sample=settings.sample,
+            source=context.source.name,
+            cohort_flow=events.cohort_flow,
+            values=events.values,
+            items=events.items,
+            left_out=events.left_out,
+        ),
+    )
 
 
 STAGE = Stage(name="extract", makes="events", takes=(), run=run, identity=identity)

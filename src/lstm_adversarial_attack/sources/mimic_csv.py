@@ -5,25 +5,32 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import polars as pl
 
 from lstm_adversarial_attack.artifacts import digest_of
-from lstm_adversarial_attack.catalogue import Table
+from lstm_adversarial_attack.catalogue import Item, Table
 from lstm_adversarial_attack.errors import UserError, disk_is_full
 from lstm_adversarial_attack.frames import typed
-from lstm_adversarial_attack.sources import RAW_STAYS, RAW_VALUES
-from lstm_adversarial_attack.sources.sql import sql_text, with_parameters
+from lstm_adversarial_attack.sources import MIMIC_TABLES, RAW_STAYS, RAW_VALUES, Reach
+from lstm_adversarial_attack.sources.gzip_pipe import GzipPipe
+from lstm_adversarial_attack.sources.sql import sql_text, values_query, with_parameters
 
 #: The tables that are read, and the columns of each that the queries use, with their types.
 TABLES = {
     "patients": {"subject_id": "INTEGER", "gender": "VARCHAR", "dob": "TIMESTAMP"},
-    "admissions": {"hadm_id": "INTEGER", "hospital_expire_flag": "SMALLINT"},
+    "admissions": {
+        "hadm_id": "INTEGER",
+        "admittime": "TIMESTAMP",
+        "dischtime": "TIMESTAMP",
+        "hospital_expire_flag": "SMALLINT",
+        "has_chartevents_data": "SMALLINT",
+    },
     "icustays": {
         "subject_id": "INTEGER",
         "hadm_id": "INTEGER",
@@ -34,6 +41,7 @@ TABLES = {
         "los": "DOUBLE",
     },
     "chartevents": {
+        "hadm_id": "INTEGER",
         "icustay_id": "INTEGER",
         "itemid": "INTEGER",
         "charttime": "TIMESTAMP",
@@ -42,15 +50,31 @@ TABLES = {
     },
     "labevents": {
         "subject_id": "INTEGER",
+        "hadm_id": "INTEGER",
         "itemid": "INTEGER",
         "charttime": "TIMESTAMP",
         "valuenum": "DOUBLE",
     },
+    "outputevents": {
+        "hadm_id": "INTEGER",
+        "icustay_id": "INTEGER",
+        "itemid": "INTEGER",
+        "charttime": "TIMESTAMP",
+        "value": "DOUBLE",
+        "iserror": "SMALLINT",
+    },
 }
+#: Read only where a feature set asks for it, so that a folder may lack it.
+_OPTIONAL = ("outputevents",)
+_MEMORY_LIMIT = "1GB"
+_BATCH_ROWS = 1 << 20
 
 
 class MimicCsv:
     """The tables of one folder; file names and headers in upper or lower case."""
+
+    name = "mimic-iii"
+    tables = MIMIC_TABLES
 
     def __init__(self, folder: Path) -> None:
         """Find and check the files of every table.
@@ -60,11 +84,12 @@ class MimicCsv:
         """
         if not folder.is_dir():
             raise UserError(f"source csv:{folder}: no such folder; give the folder of the MIMIC-III CSV files")
-        self._files = {table: _find(folder, table) for table in TABLES}
-        views = [_view(table, file) for table, file in self._files.items()]
-        self._database = duckdb.connect()
-        for statement in ("create schema mimiciii", "use mimiciii", *views):
-            self._database.execute(statement)
+        self._folder = folder
+        self._files = {table: _find(folder, table) for table in TABLES if table not in _OPTIONAL}
+        self._files |= {table: _find(folder, table) for table in _OPTIONAL if _candidates(folder, table)}
+        self._columns = {table: _columns(table, file) for table, file in self._files.items()}
+        self._database = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "preserve_insertion_order": False})
+        self._registered = False
 
     def close(self) -> None:
         """Close the database in memory."""
@@ -77,35 +102,71 @@ class MimicCsv:
 
     def stays(self) -> pl.DataFrame:
         """Return every ICU stay (`sources.RAW_STAYS`)."""
-        return typed(self._query("stays", {}), RAW_STAYS)
+        self._register()
+        query = with_parameters(sql_text("extract/stays"), str)
+        batches = [typed(batch, RAW_STAYS) for batch in self._read(query, [])]
+        return pl.concat([pl.DataFrame(schema=RAW_STAYS), *batches])
 
-    def values(self, table: Table, *, stay_ids: list[int], item_ids: list[int], window_hours: int) -> pl.DataFrame:
-        """Return the numeric values of ``table`` inside the window (`sources.RAW_VALUES`)."""
-        parameters = {"stay_ids": stay_ids, "item_ids": item_ids, "window_hours": window_hours}
-        return typed(self._query(table, parameters), RAW_VALUES)
+    def values(
+        self, table: Table, *, stay_ids: list[int], items: list[Item], window_hours: int, reach: Reach
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the numeric values of ``table`` (`sources.RAW_VALUES`); see `sources.EventSource`."""
+        if table not in self._files:
+            _find(self._folder, table)
+        self._register()
+        text, parameters = values_query(table, stay_ids=stay_ids, items=items, window_hours=window_hours, reach=reach)
+        query = with_parameters(text, lambda parameter: f"${parameter}")
+        for batch in self._read(re.sub(rf"\b{table} e\b", f"{{{table}}} e", query), [table], parameters):
+            yield typed(batch, RAW_VALUES)
 
-    def _query(self, name: str, parameters: dict[str, Any]) -> pl.DataFrame:
-        """Run a query to a Parquet file, which DuckDB streams, and read that."""
-        query = with_parameters(sql_text(f"extract/{name}"), lambda parameter: f"${parameter}")
-        with tempfile.TemporaryDirectory(prefix="lstm-aa-") as folder:
-            target = Path(folder) / "rows.parquet"
+    def _register(self) -> None:
+        """Read the small tables that all queries join into the database."""
+        for table in () if self._registered else ("patients", "admissions", "icustays"):
+            columns = ", ".join(f"{name} {kind}" for name, kind in TABLES[table].items())
+            self._database.execute(f"create or replace table {table} ({columns})")
+            for rows in self._read(f"select {', '.join(TABLES[table])} from {{{table}}}", [table]):
+                self._database.register("rows", rows.to_arrow())
+                self._database.execute(f"insert into {table} from rows")
+                self._database.unregister("rows")
+        self._registered = True
+
+    def _read(
+        self, query: str, tables: list[str], parameters: dict[str, object] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Run ``query``, in which ``{table}`` stands for a table's file, and yield its rows in batches."""
+        with ExitStack() as stack:
+            pipes = {
+                table: stack.enter_context(GzipPipe(self._files[table]))
+                for table in tables
+                if self._files[table].name.lower().endswith(".gz")
+            }
+            files = {t: _read_csv(self._columns[t], pipes[t].path if t in pipes else self._files[t]) for t in tables}
+            connection = stack.enter_context(closing(self._database.cursor()))
             try:
-                self._database.execute(f"copy ({query}) to {_quoted(target)} (format parquet)", parameters)
+                result = connection.sql(query.format(**files), params=parameters or {})
+                for batch in result.to_arrow_reader(_BATCH_ROWS):
+                    frame = pl.from_arrow(batch)
+                    assert isinstance(frame, pl.DataFrame)
+                    yield frame
             except duckdb.Error as error:
                 if disk_is_full(error):
                     raise
-                raise UserError(self._explained(error, name)) from None
-            return pl.read_parquet(target)
+                self._refuse_damage(pipes)
+                raise UserError(self._explained(error, tables)) from None
+            self._refuse_damage(pipes)
 
-    def _explained(self, error: duckdb.Error, query: str) -> str:
+    def _refuse_damage(self, pipes: dict[str, GzipPipe]) -> None:
+        for table, pipe in pipes.items():
+            damage = pipe.damage()
+            if damage is not None:
+                raise UserError(
+                    f"{self._files[table]}: not a whole .gz file (truncated or damaged); download it again"
+                ) from damage
+
+    def _explained(self, error: duckdb.Error, tables: list[str]) -> str:
         """Say what was wrong with which file; never the offending row, which is a patient's."""
         text = str(error)
-        file = next((f for f in self._files.values() if str(f) in text), None)
-        if file is None and "GZIP" in text:
-            file = next((f for f in self._files.values() if not _is_whole(f)), None)
-        where = str(file) if file else f"tables of the query {query}.sql"
-        if "GZIP" in text:
-            return f"{where}: not a whole .gz file (truncated or damaged); download it again"
+        where = " and ".join(str(self._files[table]) for table in tables) or "the stays"
         line = re.search(r"Line: (\d+)", text)
         column = re.search(r'converting column "([^"]+)"', text)
         found = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
@@ -118,12 +179,16 @@ class MimicCsv:
         return f"{where}{at}: {reason}; the file is damaged or not a MIMIC-III table"
 
 
-def _find(folder: Path, table: str) -> Path:
+def _candidates(folder: Path, table: str) -> list[Path]:
     names = {f"{table}.csv", f"{table}.csv.gz"}
     try:
-        found = sorted(f for f in folder.iterdir() if f.name.lower() in names)
+        return sorted(f for f in folder.iterdir() if f.name.lower() in names)
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def _find(folder: Path, table: str) -> Path:
+    found = _candidates(folder, table)
     if not found:
         raise UserError(f"{folder}: no file for table {table.upper()}; it needs {table.upper()}.csv or .csv.gz")
     if len(found) > 1:
@@ -132,17 +197,21 @@ def _find(folder: Path, table: str) -> Path:
     return found[0]
 
 
-def _view(table: str, file: Path) -> str:
-    """Return the DDL of a view on ``file`` with typed columns, so that no type is guessed from a sample."""
+def _columns(table: str, file: Path) -> dict[str, str]:
+    """Return the columns of ``file`` with their types, so that no type is guessed from a sample."""
     header = _header(file)
     wanted = TABLES[table]
     missing = [column for column in wanted if column not in (name.lower() for name in header)]
     if missing:
         raise UserError(f"{file}: no column {', '.join(missing)}; is it the {table.upper()} table of MIMIC-III?")
-    types = ", ".join(f"{_quoted(name)}: '{wanted.get(name.lower(), 'VARCHAR')}'" for name in header)
+    return {name: wanted.get(name.lower(), "VARCHAR") for name in header}
+
+
+def _read_csv(columns: dict[str, str], file: str | Path) -> str:
+    types = ", ".join(f"{_quoted(name)}: '{kind}'" for name, kind in columns.items())
     return (
-        f"create view {table} as select {', '.join(wanted)} from read_csv({_quoted(file)}, header = true, "
-        f"auto_detect = false, delim = ',', quote = '\"', escape = '\"', columns = {{{types}}})"
+        f"read_csv({_quoted(file)}, header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', "
+        f"columns = {{{types}}})"
     )
 
 
@@ -155,19 +224,6 @@ def _header(file: Path) -> list[str]:
         raise UserError(f"{file}: not a whole .gz file (truncated or damaged); download it again") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read ({error})") from error
-
-
-def _is_whole(file: Path) -> bool:
-    """Read a .gz file through, and tell whether it could be; other files count as whole."""
-    if not file.name.lower().endswith(".gz"):
-        return True
-    try:
-        with gzip.open(file) as stream:
-            while stream.read(1 << 20):
-                pass
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        return False
-    return True
 
 
 def _quoted(value: object) -> str:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
 from lstm_adversarial_attack import __version__
 from lstm_adversarial_attack.artifacts import digest_of
-from lstm_adversarial_attack.catalogue import Table
+from lstm_adversarial_attack.catalogue import Item, Table
 from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.sources import MIMIC_TABLES, Reach
 from lstm_adversarial_attack.sources.mimic_csv import MimicCsv
 from lstm_adversarial_attack.sources.synthetic import synthesize
 
 
 class SyntheticSource:
     """``synthetic:STAYS[,SEED]``: the tables that `synthesize` writes, in a temporary folder."""
+
+    name = "synthetic"
+    tables = MIMIC_TABLES
 
     def __init__(self, address: str) -> None:
         """Parse ``STAYS[,SEED]``.
@@ -41,9 +46,11 @@ class SyntheticSource:
         """Return every ICU stay (`sources.RAW_STAYS`)."""
         return self._tables().stays()
 
-    def values(self, table: Table, *, stay_ids: list[int], item_ids: list[int], window_hours: int) -> pl.DataFrame:
-        """Return the numeric values of ``table`` inside the window (`sources.RAW_VALUES`)."""
-        return self._tables().values(table, stay_ids=stay_ids, item_ids=item_ids, window_hours=window_hours)
+    def values(
+        self, table: Table, *, stay_ids: list[int], items: list[Item], window_hours: int, reach: Reach
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the numeric values of ``table`` (`sources.RAW_VALUES`); see `sources.EventSource`."""
+        return self._tables().values(table, stay_ids=stay_ids, items=items, window_hours=window_hours, reach=reach)
 
     def close(self) -> None:
         """Delete the tables."""
