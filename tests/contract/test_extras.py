@@ -15,14 +15,17 @@ PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_te
 
 #: Import names of the distributions that the extras name.
 MODULES = {
+    "adbc-driver-postgresql": "adbc_driver_postgresql",
     "duckdb": "duckdb",
     "jinja2": "jinja2",
     "optuna": "optuna",
     "plotly": "plotly",
     "psycopg2-binary": "psycopg2",
+    "pyarrow": "pyarrow",
     "safetensors": "safetensors",
     "scikit-learn": "sklearn",
     "torch": "torch",
+    "urllib3": "urllib3",
 }
 
 LOAD = """
@@ -41,6 +44,7 @@ from lstm_adversarial_attack.sources import open_source
 stage = load_stage({stage!r})
 if stage.name == "extract":
     open_source("synthetic:10").close()
+    import lstm_adversarial_attack.sources.challenge2012
     import lstm_adversarial_attack.sources.mimic_postgres
 print(stage.name)
 """

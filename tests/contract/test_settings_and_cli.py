@@ -37,7 +37,7 @@ SETTINGS: dict[str, Any] = {
     "attack": AttackSettings,
     "evaluate": EvaluateSettings,
 }
-COMMANDS = (*STAGES, "run", "synthesize")
+COMMANDS = (*STAGES, "run", "fetch", "load-database", "synthesize")
 ON_A_DEVICE = ("tune", "train", "attack-tune", "attack", "run")
 WITH_PROTOCOL = ("extract", "preprocess", "run")
 
