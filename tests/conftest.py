@@ -39,6 +39,15 @@ def demo(shared_data: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def challenge2012(shared_data: Path) -> Path:
+    """The folder with set-a of the PhysioNet/CinC Challenge 2012 and its outcomes."""
+    folder = shared_data / "challenge-2012"
+    if not (folder / "set-a.tar.gz").is_file():
+        _missing(f"no Challenge 2012 at {folder}; put PhysioNet's set-a.tar.gz and Outcomes-a.txt there")
+    return folder
+
+
 def _missing(message: str) -> None:
     """Skip on a developer's machine, fail in CI."""
     if os.environ.get("CI"):

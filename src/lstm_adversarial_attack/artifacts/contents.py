@@ -43,7 +43,7 @@ class Extraction(msgspec.Struct, frozen=True):
     """``extraction.json`` of events: what was read, the cohort flow, and the values of each feature and item.
 
     ``sample`` is icu-stay or admission; in the latter case measurements reach beyond the window. ``left_out``
-    names the features that the source cannot provide.
+    names the features that the source cannot provide, ``notes`` say what else a reader should know of it.
     """
 
     window_hours: int
@@ -53,6 +53,7 @@ class Extraction(msgspec.Struct, frozen=True):
     values: dict[str, ValueCount]
     items: list[ItemValues]
     left_out: list[str]
+    notes: list[str] = []
 
 
 class Scaling(msgspec.Struct, frozen=True):

@@ -45,6 +45,8 @@ def run(context: Context) -> None:
         progress.say(f"{step.stays:>8,} stays, {step.patients:,} patients, {step.deaths:,} died: {step.description}")
     if events.left_out:
         progress.say(f"left out, because the source does not record them: {', '.join(events.left_out)}")
+    for note in context.source.notes:
+        progress.say(note)
     draft.write_frame("stays.parquet", events.stays, STAYS)
     draft.rows["measurements"] = events.measurements
     draft.write_json("features.json", events.features)
@@ -58,6 +60,7 @@ def run(context: Context) -> None:
             values=events.values,
             items=events.items,
             left_out=events.left_out,
+            notes=list(context.source.notes),
         ),
     )
 

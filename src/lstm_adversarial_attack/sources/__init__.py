@@ -71,6 +71,10 @@ class EventSource(Protocol):
     def tables(self) -> tuple[Table, ...]:
         """The tables that `values` can read."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what a reader of the events should know, such as how many rows were skipped; known after `stays`."""
+
     def fingerprint(self) -> str | None:
         """Return what changes when the data change, or None where that cannot be told cheaply."""
 

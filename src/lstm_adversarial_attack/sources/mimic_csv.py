@@ -75,6 +75,7 @@ class MimicCsv:
 
     name = "mimic-iii"
     tables = MIMIC_TABLES
+    notes = ()
 
     def __init__(self, folder: Path) -> None:
         """Find and check the files of every table.

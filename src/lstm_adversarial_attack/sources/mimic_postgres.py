@@ -34,6 +34,7 @@ class MimicPostgres:
 
     name = "mimic-iii"
     tables = MIMIC_TABLES
+    notes = ()
 
     def __init__(self, address: str, snapshot_id: str = "") -> None:
         """Connect and check that the schema is there.
@@ -78,7 +79,7 @@ class MimicPostgres:
         """Yield the rows of a query in batches, from a session of their own that sees the common snapshot."""
         with self._errors_explained():
             with self._connection.cursor() as cursor:
-                query = cursor.mogrify(with_parameters(text, _placeholder), parameters).decode()
+                query = with_parameters_of_postgres(cursor, text, parameters)
                 cursor.execute("select pg_export_snapshot()")
                 (snapshot,) = cursor.fetchone() or ("",)
                 path = sql.SQL("set search_path to {}").format(sql.Identifier(self._schema)).as_string(cursor)
@@ -113,6 +114,14 @@ class MimicPostgres:
         if state.startswith("53"):
             return UserError(f"{self._shown}: the server has run out of something ({reason}); free it and try again")
         return UserError(f"{self._shown}: the connection broke ({reason}); try again")
+
+
+def with_parameters_of_postgres(
+    cursor: psycopg2.extensions.cursor, text: str, parameters: dict[str, object]
+) -> str:
+    """Return a query of the project's SQL files with its parameters written into it."""
+    query: bytes = cursor.mogrify(with_parameters(text, _placeholder), parameters)
+    return query.decode()
 
 
 def _placeholder(name: str) -> str:

@@ -22,6 +22,7 @@ class SyntheticSource:
 
     name = "synthetic"
     tables = MIMIC_TABLES
+    notes = ()
 
     def __init__(self, address: str) -> None:
         """Parse ``STAYS[,SEED]``.
