@@ -9,7 +9,7 @@ OUT ?= runs/default
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint typecheck format bench lock wheel clean
+.PHONY: help setup setup-dev run test lint typecheck format bench bench-data lock wheel clean
 
 help: ## Print this list
 	@echo "Usage: make TARGET [NAME=value ...]"
@@ -52,6 +52,10 @@ format: setup-dev ## Mend style
 
 bench: setup-dev ## Time the parts that matter, side by side
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_attack_step.py
+
+bench-data: setup-dev ## Time loading, extraction and preprocessing against their yardsticks (STAYS=, ARGS=)
+	$(BIN)/python benchmarks/bench_data.py --stays $(if $(filter file default,$(origin STAYS)),10000,$(STAYS)) $(ARGS)
+	$(BIN)/python benchmarks/bench_preprocess.py
 
 lock: setup-dev ## Resolve the lock files under requirements/ anew
 	$(BIN)/python requirements/lock.py

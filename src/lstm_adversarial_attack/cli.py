@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import App, Group, Parameter
@@ -15,6 +15,7 @@ from cyclopts.argument import ArgumentCollection
 
 from lstm_adversarial_attack import __version__
 from lstm_adversarial_attack.errors import UserError, disk_is_full
+from lstm_adversarial_attack.fetch.options import FetchOptions
 from lstm_adversarial_attack.progress import Reporter
 from lstm_adversarial_attack.protocols import load_protocol, load_settings
 from lstm_adversarial_attack.settings import (
@@ -81,8 +82,9 @@ Source = Annotated[
     str,
     Parameter(
         help="""csv:FOLDER with the MIMIC-III tables as CSV or CSV.gz files, postgresql://USER@HOST:PORT/DATABASE
-        (with ?schema=NAME where it is not mimiciii; the password comes from PGPASSWORD or a password file), or
-        synthetic:STAYS[,SEED]."""
+        (with ?schema=NAME where it is not mimiciii; the password comes from PGPASSWORD or a password file),
+        challenge2012:PATH[,PATH...] with sets of the PhysioNet Challenge 2012 (a folder, .tar.gz or .zip each, its
+        Outcomes file beside it), or synthetic:STAYS[,SEED]."""
     ),
 ]
 SnapshotId = Annotated[
@@ -92,7 +94,13 @@ SnapshotId = Annotated[
         count as up to date; without a name they are always read again."""
     ),
 ]
-Protocol = Annotated[str, Parameter(help="Named settings: clinical, or a YAML file of your own.")]
+Protocol = Annotated[
+    str,
+    Parameter(
+        help="""Named settings: clinical (honest, the default), reference (the published reference system's, for
+        comparison only: it looks into the future), or a YAML file of your own."""
+    ),
+]
 SettingsFile = Annotated[
     Path | None,
     Parameter(
@@ -335,6 +343,112 @@ def synthesize(*, stays: int = 5000, seed: int = 0, out: Path) -> None:
 
     counts = write_tables(stays, seed, out, Reporter())
     print(f"{out}: {', '.join(f'{rows:,} {table}' for table, rows in counts.items())}")
+
+
+@app.command(group=_DATA)
+def fetch(
+    dataset: Literal["mimic-iii-demo", "challenge-2012"],
+    /,
+    *,
+    out: Path,
+    options: Annotated[FetchOptions, Flat] = FetchOptions(),
+) -> None:
+    """Download an open data set from PhysioNet, which asks for no account, and check it against its checksums.
+
+    Only https:// is used. What was cut off goes on where it stopped, also when the command is started again; files
+    that are there with the right checksum are kept. A file appears under its name when its checksum holds, not before.
+
+    The 100 patients of the MIMIC-III demo (27 files, 97 MB):
+    `lstm-aa fetch mimic-iii-demo --out data/mimic-iii-demo`
+
+    The first two of the three sets of 4,000 ICU stays of Challenge 2012 (7 MB each):
+    `lstm-aa fetch challenge-2012 --sets a,b --out data/challenge-2012`
+
+    From a server inside the hospital, whose certificate an authority of its own has signed:
+    `SSL_CERT_FILE=hospital-ca.pem lstm-aa fetch mimic-iii-demo --mirror https://mirror.example/mimiciii-demo/1.4/
+    --out data/mimic-iii-demo`
+
+    Certificates are checked against SSL_CERT_FILE, else the system's authorities, else those of certifi; https_proxy
+    and no_proxy are heeded.
+
+    Parameters
+    ----------
+    dataset: str
+        mimic-iii-demo: the MIMIC-III Clinical Database Demo 1.4. challenge-2012: the PhysioNet/Computing in Cardiology
+        Challenge 2012, version 1.0.0.
+    out: Path
+        Folder for the files. It may hold others: none is overwritten, unless --replace is given.
+    """
+    try:
+        from lstm_adversarial_attack.fetch.core import fetch_release
+    except ModuleNotFoundError as error:
+        if error.name != "urllib3":
+            raise
+        raise UserError("fetch needs urllib3; install it, or this package with its extra 'fetch'") from error
+
+    print(*fetch_release(dataset, out, options, Reporter()), sep="\n")
+
+
+@app.command(group=_DATA)
+def load_database(
+    *,
+    csv: Path,
+    database: str,
+    tables: str = "all",
+    release: Literal["auto", "full", "demo", "other"] = "auto",
+    jobs: int = 2,
+    replace: Annotated[bool, Parameter(negative="")] = False,
+    reader_role: str | None = None,
+) -> None:
+    """Build MIMIC-III in PostgreSQL from the CSV or CSV.gz files of the release.
+
+    Each table is loaded in one transaction, and its rows are counted: after an error or a kill, nothing of it is
+    there. Start it again to go on: tables that are finished are skipped. Column names and types are those of the
+    public MIMIC-III v1.4 schema.
+
+    Example: `lstm-aa load-database --csv /data/mimic-iii --database postgresql://admin@localhost:5432/mimic
+    --reader-role mimic_reader`, then `psql -c '\\password mimic_reader'`, then
+    `lstm-aa extract --source postgresql://mimic_reader@localhost:5432/mimic --out runs/1/events`.
+
+    Parameters
+    ----------
+    csv: Path
+        Folder of the files, .csv or .csv.gz, names and headers in upper or lower case. Column order does not matter.
+    database: str
+        postgresql://USER@HOST:PORT/DATABASE, with ?schema=NAME where it is not to be mimiciii. The schema is made if
+        it is missing. The password comes from PGPASSWORD or a password file.
+    tables: str
+        all: the 26 tables; pipeline: those that extract reads; or names, as in ICUSTAYS,PATIENTS. A synthetic cohort
+        has but a few.
+    release: str
+        Which row counts are expected: full or demo, those published of MIMIC-III v1.4; other: none. auto tells by the
+        row counts of PATIENTS, ADMISSIONS and ICUSTAYS. With other, rows that are there twice are looked for by their
+        ROW_ID, which takes about a fifth more time.
+    jobs: int
+        Tables loaded at once, each over a connection of its own; the biggest come first.
+    replace: bool
+        Drop tables that are there already, and load them again.
+    reader_role: str
+        Role that may read the loaded tables and nothing else; it is made if it is missing, with LOGIN and without a
+        password, which an admin has to set.
+    """
+    from lstm_adversarial_attack.database import NotLoaded, load_database
+
+    try:
+        result = load_database(
+            csv,
+            database,
+            tables=tables,
+            release=release,
+            jobs=jobs,
+            replace=replace,
+            reader_role=reader_role,
+            reporter=Reporter(),
+        )
+    except NotLoaded as error:
+        print(error.result.shown())
+        raise
+    print(result.shown())
 
 
 def main(arguments: list[str] | None = None) -> None:

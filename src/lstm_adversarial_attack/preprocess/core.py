@@ -1,7 +1,12 @@
-"""From events to tensors, as pure functions without a loop over stays, hours or events."""
+"""From events to tensors, as pure functions without a loop over stays, hours or events.
+
+The events are read a few thousand stays at a time. What stays in memory is one number for each cell of the
+window; the tensors are made from it part by part.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,124 +14,125 @@ import numpy.typing as npt
 import polars as pl
 
 from lstm_adversarial_attack.artifacts.contents import Scaling
-from lstm_adversarial_attack.catalogue import Feature
-from lstm_adversarial_attack.frames import SAMPLES, SPLITS, conform
-from lstm_adversarial_attack.preprocess.split import check_splits, patient_splits
+from lstm_adversarial_attack.catalogue import FeatureSet
+from lstm_adversarial_attack.preprocess.hourly import MINUTES, Float, Hourly, Mask, hourly_values, read_rows
+from lstm_adversarial_attack.preprocess.impute import (
+    Hours,
+    Outside,
+    forward_fill,
+    interpolate,
+    last_observed_hours,
+)
+from lstm_adversarial_attack.preprocess.scale import MeasuredCells, fit_scaling, scaled
+from lstm_adversarial_attack.preprocess.static import StaticData, first_values, static_data
 from lstm_adversarial_attack.settings import PreprocessSettings
 
-Float = npt.NDArray[np.float64]
-Float32 = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
+#: Stays whose events are in memory at once.
+STAYS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """Tensors and samples, in the same order.
+class Tensors:
+    """Tensors of some samples.
 
     Attributes:
-        values: [sample, hour, feature], standardised units, no gaps.
+        values: [sample, hour, feature], model units, no gaps.
         observed: [sample, hour, feature], whether the cell was measured in its hour.
-        last_observed: [sample, hour, feature], hour of the measurement that a cell shows, -1 before the first.
-        samples: `frames.SAMPLES`.
-        scaling: statistics of the training split.
+        last_observed: [sample, hour, feature], the last hour up to the cell's own in which the feature was
+            measured, -1 before the first.
     """
 
-    values: Float32
+    values: npt.NDArray[np.float32]
     observed: Mask
-    last_observed: npt.NDArray[np.int16]
-    samples: pl.DataFrame
+    last_observed: Hours
+
+
+@dataclass(frozen=True)
+class Window:
+    """The measured cells of all samples, and what lies next to the window where imputation reads it.
+
+    Attributes:
+        values: [sample, hour, feature], the features' units, NaN where not measured.
+        outside: None where gaps are filled from inside the window alone.
+    """
+
+    values: Float
+    outside: Outside | None
+
+    @classmethod
+    def empty(cls, samples: int, hours: int, features: int, *, whole: bool) -> Window:
+        """Return one without a measured cell; ``whole`` if it is to hold what lies next to the window too."""
+        outside = Outside.nothing(samples, features) if whole else None
+        return cls(np.full((samples, hours, features), np.nan), outside)
+
+    def put(self, start: int, hourly: Hourly) -> None:
+        """Take over the hours of some samples, of which the first is the one at ``start``."""
+        hours = self.values.shape[1]
+        inside = hourly.where((hourly.hour >= 0) & (hourly.hour < hours))
+        self.values[start + inside.stay, inside.hour] = inside.values.T
+        if self.outside is not None:
+            self.outside.put(start, hourly, hours)
+
+    def imputed(self, part: slice) -> tuple[Float, Mask, Hours]:
+        """Return values, with NaN only where the sample itself has none to fill with, observed and last_observed."""
+        values = self.values[part]
+        observed = ~np.isnan(values)
+        last_observed = last_observed_hours(observed)
+        if self.outside is None:
+            return forward_fill(values, last_observed), observed, last_observed
+        return interpolate(values, last_observed, self.outside[part]), observed, last_observed
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that tensors are made of."""
+
+    window: Window
     scaling: Scaling
+    static: StaticData
+
+    def tensors(self, part: slice) -> Tensors:
+        """Return the tensors of some samples."""
+        values, observed, last_observed = self.window.imputed(part)
+        return Tensors(scaled(values, self.scaling).astype(np.float32), observed, last_observed)
 
 
-def preprocess(
-    stays: pl.DataFrame,
-    measurements: pl.DataFrame,
-    features: tuple[Feature, ...],
+def prepare(
+    samples: pl.DataFrame,
+    measurements: pl.LazyFrame,
+    features: FeatureSet,
     settings: PreprocessSettings,
     *,
     hours: int,
-) -> Dataset:
-    """Turn events into a dataset.
+    stays_at_once: int = STAYS_AT_ONCE,
+    on_samples: Callable[[int], None] = lambda _: None,
+) -> Prepared:
+    """Read the events of ``samples`` and fit scaling.
 
     Args:
-        stays: `frames.STAYS`.
-        measurements: `frames.MEASUREMENTS`; rows of other stays are not allowed.
-        features: the columns of the tensors, in order.
-        settings: split, imputation and scaling.
+        samples: `frames.SAMPLES`, by stay.
+        measurements: `frames.MEASUREMENTS` over what ``features`` records, in their order; rows of other stays
+            are passed over.
+        features: the columns of the tensors, and the static data.
+        settings: imputation, scaling and statistics.
         hours: length of the window.
-
-    Raises:
-        UserError: a split lacks one class, or there are fewer patients than splits.
+        stays_at_once: how many stays are read at once; the result does not depend on it.
+        on_samples: called with the number of samples read so far.
     """
-    split = patient_splits(
-        stays["subject_id"].to_numpy(),
-        validation_share=settings.validation_share,
-        test_share=settings.test_share,
-        seed=settings.seed,
-    )
-    named = pl.Series("split", np.array(SPLITS)[split], dtype=pl.Enum(SPLITS))
-    samples = conform(stays.with_columns(named), SAMPLES)
-    check_splits(samples)
-    means = hourly_means(stays["stay_id"], measurements, features, hours=hours)
-    observed = ~np.isnan(means)
-    scaling = fit_scaling(means[split == SPLITS.index("train")], features)
-    last_observed = last_observed_hours(observed)
-    filled = forward_fill(means, last_observed, np.array([f.measurement.normal for f in features]))
-    filled -= scaling.mean
-    filled /= scaling.std
-    return Dataset(filled.astype(np.float32), observed, last_observed, samples, scaling)
-
-
-def hourly_means(
-    stay_ids: pl.Series, measurements: pl.DataFrame, features: tuple[Feature, ...], *, hours: int
-) -> Float:
-    """Return the mean of each stay's values in each hour: [sample, hour, feature], NaN where there is none.
-
-    The order of the sums is the order of the rows, so the same rows give the same bits.
-    """
-    shape = (len(stay_ids), hours, len(features))
-    order = pl.DataFrame({"stay_id": stay_ids, "sample": pl.int_range(len(stay_ids), eager=True)})
-    column = pl.col("feature").cast(pl.Enum([f.name for f in features])).to_physical().cast(pl.Int64)
-    hour = pl.col("minute").cast(pl.Int64) // 60
-    cells = measurements.join(order, on="stay_id", how="inner", maintain_order="left").select(
-        cell=(pl.col("sample") * hours + hour) * len(features) + column, value="value"
-    )
-    cell, value = cells["cell"].to_numpy(), cells["value"].to_numpy()
-    size = int(np.prod(shape))
-    with np.errstate(invalid="ignore"):
-        means = np.bincount(cell, weights=value, minlength=size) / np.bincount(cell, minlength=size)
-    return means.reshape(shape)
-
-
-def fit_scaling(means: Float, features: tuple[Feature, ...]) -> Scaling:
-    """Return mean and standard deviation of each feature's measured cells.
-
-    A feature that is measured in fewer than two cells, or never varies, gets the catalogue's normal value
-    and a sixth of its physiological range, so that a later value is neither lost nor blown up.
-
-    Args:
-        means: [sample, hour, feature] of training patients alone, NaN where not measured.
-        features: the columns.
-    """
-    mean, std = [], []
-    for index, feature in enumerate(features):
-        cells = means[:, :, index]
-        cells = cells[~np.isnan(cells)]
-        low, high = feature.measurement.physiological
-        usable = cells.size > 1 and cells.std() > 1e-9 * (high - low)
-        mean.append(float(cells.mean()) if usable else feature.measurement.normal)
-        std.append(float(cells.std()) if usable else (high - low) / 6)
-    return Scaling(mean, std)
-
-
-def last_observed_hours(observed: Mask) -> npt.NDArray[np.int16]:
-    """Return for each cell the last hour up to its own in which the feature was measured, -1 if there is none."""
-    hours = np.arange(observed.shape[1], dtype=np.int16)[None, :, None]
-    return np.maximum.accumulate(np.where(observed, hours, np.int16(-1)), axis=1)
-
-
-def forward_fill(means: Float, last_observed: npt.NDArray[np.int16], normal: Float) -> Float:
-    """Fill each gap with the last measured value, and with ``normal`` [feature] before the first."""
-    index = np.maximum(last_observed, 0)
-    carried = np.take_along_axis(means, index.astype(np.int64), axis=1)
-    return np.where(last_observed < 0, normal, carried)
+    ids, width = samples["stay_id"].to_numpy(), len(features.features)
+    whole = settings.imputation == "interpolate"
+    counted = np.ones(len(ids), bool) if settings.statistics == "all" else (samples["split"] == "train").to_numpy()
+    window = Window.empty(len(ids), hours, width, whole=whole)
+    cells = MeasuredCells(width)
+    measured = np.full((len(ids), len(features.static_measurements)), np.nan)
+    for start in range(0, len(ids), stays_at_once):
+        part = slice(start, start + stays_at_once)
+        rows = read_rows(measurements, ids[part])
+        inside = rows.within(hours * MINUTES)
+        hourly = hourly_values((rows if whole else inside).of(0, width), features.features)
+        window.put(start, hourly)
+        cells.add(hourly.where(counted[part][hourly.stay]).values)
+        measured[part] = first_values(inside.of(width, len(features.recorded)), *measured[part].shape)
+        on_samples(min(part.stop, len(ids)))
+    scaling = fit_scaling(cells, features.features, settings)
+    return Prepared(window, scaling, static_data(samples, features, measured, counted))

@@ -6,8 +6,38 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from lstm_adversarial_attack.artifacts.contents import CohortStep
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.frames import SPLITS
+from lstm_adversarial_attack.frames import SAMPLES, SPLITS, conform
+from lstm_adversarial_attack.preprocess.split_file import named_samples
+from lstm_adversarial_attack.settings import PreprocessSettings
+
+
+def split_stays(stays: pl.DataFrame, settings: PreprocessSettings) -> tuple[pl.DataFrame, list[CohortStep]]:
+    """Return the samples (`frames.SAMPLES`), and what a split file has left of them as a step of the cohort flow.
+
+    Args:
+        stays: `frames.STAYS`.
+        settings: the split's shares and seed, or its file.
+
+    Raises:
+        UserError: a split lacks one class, there are fewer patients than splits, or the split file is wrong.
+    """
+    if not settings.split_file:
+        split = patient_splits(
+            stays["subject_id"].to_numpy(),
+            validation_share=settings.validation_share,
+            test_share=settings.test_share,
+            seed=settings.seed,
+        )
+        named = pl.Series("split", np.array(SPLITS)[split], dtype=pl.Enum(SPLITS))
+        samples = conform(stays.with_columns(named), SAMPLES)
+        check_splits(samples)
+        return samples, []
+    samples = named_samples(stays, settings.split_file)
+    check_splits(samples, remedy="give another split file")
+    count = (len(samples), samples["subject_id"].n_unique(), int(samples["label"].sum()))
+    return samples, [CohortStep("split_file", "named in the split file", *count)]
 
 
 def patient_splits(
@@ -47,11 +77,14 @@ def _splitmix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return x ^ (x >> np.uint64(31))
 
 
-def check_splits(samples: pl.DataFrame) -> None:
+def check_splits(
+    samples: pl.DataFrame, *, remedy: str = "give a larger source, or other shares or another --seed of preprocess"
+) -> None:
     """See that every split can be learned from or judged on.
 
     Args:
         samples: `frames.SAMPLES`.
+        remedy: what to do where a split lacks one class.
 
     Raises:
         UserError: fewer patients than splits, or a split without both survivors and deaths.
@@ -67,6 +100,5 @@ def check_splits(samples: pl.DataFrame) -> None:
         deaths = int(labels.sum())
         if deaths in (0, len(labels)):
             raise UserError(
-                f"the {split} split has {len(labels)} samples and {deaths} deaths, so it lacks one class; "
-                "give a larger source, or other shares or another --seed of preprocess"
+                f"the {split} split has {len(labels)} samples and {deaths} deaths, so it lacks one class; {remedy}"
             )
