@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import re
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -89,7 +90,8 @@ class MimicCsv:
         self._files = {table: _find(folder, table) for table in TABLES if table not in _OPTIONAL}
         self._files |= {table: _find(folder, table) for table in _OPTIONAL if _candidates(folder, table)}
         self._columns = {table: _columns(table, file) for table, file in self._files.items()}
-        self._database = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "preserve_insertion_order": False})
+        limits = {"memory_limit": _MEMORY_LIMIT, "temp_directory": tempfile.gettempdir()}
+        self._database = duckdb.connect(config={**limits, "preserve_insertion_order": False})
         self._registered = False
 
     def close(self) -> None:
