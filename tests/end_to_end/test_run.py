@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,30 +125,6 @@ def test_counts_are_kept_from_stage_to_stage(synthetic_run: Run) -> None:
     assert (joined["l0"] == joined["cells"]).all()
     metrics = read_json(out / "report" / "metrics.json")
     assert metrics["cohort_flow"][-1]["stays"] == flow[-1]["stays"]
-
-
-@pytest.mark.demo
-def test_no_identity_leaves_the_tables(demo_run: Run) -> None:
-    stays = pl.read_parquet(demo_run.out / "events" / "stays.parquet")
-    numbers = {str(number) for column in ("stay_id", "subject_id", "hadm_id") for number in stays[column]}
-    texts = {"what was printed": demo_run.stdout + demo_run.stderr}
-    texts |= {str(path): path.read_text() for path in demo_run.out.glob("*/*.json")}
-    texts |= {str(path): path.read_text() for path in demo_run.out.glob("report/*.csv")}
-    html = (demo_run.out / "report" / "report.html").read_text()
-    texts["report.html"], libraries = re.subn(r'<script id="plotly".*?</script>', "", html, flags=re.S)
-    assert libraries == 1
-    for where, text in texts.items():
-        words = set(re.findall(r"(?<![\w.])\d{5,6}(?![\w.])", text))
-        assert not words & numbers, where
-        assert not re.search(r"\b2[01]\d\d-\d\d-\d\d[ T]\d\d:", text.replace(_created(where), "")), where
-
-
-def _created(where: str) -> str:
-    """Return the time at which a manifest was made, the one date that may stand in it."""
-    if not where.endswith("manifest.json"):
-        return "-"
-    created: str = read_json(Path(where))["environment"]["created"]
-    return created
 
 
 def test_no_table_holds_a_date(synthetic_run: Run) -> None:
