@@ -14,8 +14,10 @@ import numpy as np
 
 from .charting import chart_block
 from .cohort import MAX_STAYS, IdPool, draw_block
-from .items import chart_dictionary, lab_dictionary
+from .dictionaries import item_dictionary, lab_dictionary
+from .extended_physiology import extend
 from .labs import lab_block
+from .outputs import output_block
 from .physiology import simulate
 from .registry import admissions, icu_stays, patients
 from .tables import COLUMNS, TABLE_NAMES, ReleaseWriter
@@ -34,6 +36,7 @@ class SyntheticCounts:
     icustays: int
     chartevents: int
     labevents: int
+    outputevents: int
     d_items: int
     d_labitems: int
 
@@ -44,10 +47,10 @@ def synthesize(
     """Write a synthetic release of `stays` ICU stays into the existing, empty folder `out`.
 
     The files are `PATIENTS.csv.gz`, `ADMISSIONS.csv.gz`, `ICUSTAYS.csv.gz`, `CHARTEVENTS.csv.gz`,
-    `LABEVENTS.csv.gz`, `D_ITEMS.csv.gz` and `D_LABITEMS.csv.gz`, with the columns of the release in its
-    order. The same (`stays`, `seed`) gives the same rows, and with the same NumPy and zlib the same bytes.
-    Memory does not grow with `stays`: blocks of 1,000 stays are generated and written one after another,
-    and `on_progress(done_stays, total_stays)` is called after each.
+    `LABEVENTS.csv.gz`, `OUTPUTEVENTS.csv.gz`, `D_ITEMS.csv.gz` and `D_LABITEMS.csv.gz`, with the columns of
+    the release in its order. The same (`stays`, `seed`) gives the same rows, and with the same NumPy and zlib
+    the same bytes. Memory does not grow with `stays`: blocks of 1,000 stays are generated one after another and
+    written a little behind, and `on_progress(done_stays, total_stays)` is called after each.
 
     Raises `ValueError` if `stays` is below 1 or above what the id ranges of the release can hold, or if
     `seed` is negative.
@@ -56,7 +59,7 @@ def synthesize(
     ids_seed, *block_seeds = np.random.SeedSequence(seed).spawn(1 + -(-stays // BLOCK_STAYS))
     ids = IdPool.shuffled(np.random.default_rng(ids_seed))
     with ReleaseWriter(out) as writer:
-        writer.append("D_ITEMS", chart_dictionary())
+        writer.append("D_ITEMS", item_dictionary())
         writer.append("D_LABITEMS", lab_dictionary())
         for number, block_seed in enumerate(block_seeds):
             first_stay = number * BLOCK_STAYS
@@ -79,12 +82,19 @@ def _check(stays: int, seed: int) -> None:
 
 
 def _write_block(writer: ReleaseWriter, seed: np.random.SeedSequence, ids: IdPool, first_stay: int, stays: int) -> None:
-    """Generate one block and append it to every table; each table has its own random stream."""
-    people, bodies, books, charts, labs = (np.random.default_rng(child) for child in seed.spawn(5))
+    """Generate one block and append it to every table.
+
+    Each table has its own random stream, and another one for what was added later: new rows change no old ones.
+    """
+    people, bodies, books, charts, labs, more_bodies, more_charts, more_labs, outputs = (
+        np.random.default_rng(child) for child in seed.spawn(9)
+    )
     block = draw_block(people, ids, first_stay, stays)
-    course = simulate(bodies, block)
+    course = extend(more_bodies, block, simulate(bodies, block))
     writer.append("PATIENTS", patients(books, block))
     writer.append("ADMISSIONS", admissions(books, block))
     writer.append("ICUSTAYS", icu_stays(books, block))
-    writer.append("CHARTEVENTS", chart_block(charts, block, course))
-    writer.append("LABEVENTS", lab_block(labs, block, course))
+    for frame in chart_block(charts, more_charts, block, course):
+        writer.append("CHARTEVENTS", frame)
+    writer.append("LABEVENTS", lab_block(labs, more_labs, block, course))
+    writer.append("OUTPUTEVENTS", output_block(outputs, block, course))

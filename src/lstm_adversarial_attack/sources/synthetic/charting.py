@@ -1,13 +1,28 @@
 """CHARTEVENTS of a block: which nurse writes down what, when, and with which slips of the pen."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from .cohort import HOUR_S, MINUTE_S, Block, BoolArray, FloatArray, IntArray, round_to, to_datetime
-from .items import CHART_PANELS, ChartItem, ChartPanel, Route
+from .chart_table import AS_NUMBER, FIRST_TEXT, NUMBER_OF_ITEM, Rows, values_of
+from .cohort import (
+    HOUR_S,
+    MINUTE_S,
+    Block,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    null_where,
+    random_in_order,
+    round_to,
+    to_datetime,
+)
+from .extended_items import EXTENDED_PANELS, NOTE_PANELS
+from .items import CHART_PANELS, ChartItem, ChartPanel, NoteItem, NotePanel, Route
 from .physiology import Course
+from .tables import TIME_FORMAT
 
 SLIP_RATE = 2.5e-4  # impossible values that nobody marked
 ERROR_RATE = 1.5e-3  # metavision rows marked wrong afterwards
@@ -15,7 +30,9 @@ WARNING_RATE = 0.02
 EMPTY_RATE = 2.0e-4  # carevue rows without a value
 ITEM_MISSED_RATE = 0.015  # an item left out of its panel
 NO_STAY_RATE = 1.0e-3
+USUAL_RATE = 0.85  # notes that say what the stay's notes usually say
 SHIFTS_HOURS = 12
+FRAME_ROWS = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -29,19 +46,27 @@ class _Rounds:
     on_the_hour: BoolArray
 
 
-def chart_block(rng: np.random.Generator, block: Block, course: Course) -> pl.DataFrame:
-    """All chart rows of a block, ordered by stay, time and item; columns of CHARTEVENTS without ROW_ID."""
+def chart_block(
+    rng: np.random.Generator, more_rng: np.random.Generator, block: Block, course: Course
+) -> Iterator[pl.DataFrame]:
+    """All chart rows of a block, ordered by stay, time and item; columns of CHARTEVENTS without ROW_ID.
+
+    They come in several frames, because text takes far more room than the numbers that it is made from. `rng` draws
+    the nursing rounds and the items of `items`, `more_rng` the items of `extended_items`.
+    """
     rounds = _draw_rounds(rng, block, course)
     routes = _draw_routes(rng, block)
-    frames = [
-        frame
-        for panel in CHART_PANELS
-        for frame in _chart_panel(rng, panel, block, course, rounds, routes[panel.route])
-    ]
-    events = pl.concat(frames)
-    order = np.lexsort((events["ITEMID"].to_numpy(), events["round"].to_numpy()))
-    events = events[order]
-    return _with_context(rng, events, block, course, rounds)
+    read = [_chart_panel(rng, panel, block, course, rounds, routes[panel.route]) for panel in CHART_PANELS]
+    books = _draw_books(rng, block, course, rounds)
+    routes |= _draw_more_routes(more_rng, block)
+    more = [_chart_panel(more_rng, panel, block, course, rounds, routes[panel.route]) for panel in EXTENDED_PANELS]
+    more += [_note_panel(more_rng, panel, block, rounds) for panel in NOTE_PANELS]
+    rows = Rows.joined(read + more)
+    order = rows.order()
+    chance = random_in_order(rng, more_rng, order < sum(part.round.size for part in read))
+    for start in range(0, order.size, FRAME_ROWS):
+        part = slice(start, start + FRAME_ROWS)
+        yield _frame(rows.taken(order[part]), chance[part] < NO_STAY_RATE, block, rounds, books)
 
 
 def _draw_rounds(rng: np.random.Generator, block: Block, course: Course) -> _Rounds:
@@ -89,6 +114,13 @@ def _draw_routes(rng: np.random.Generator, block: Block) -> dict[Route, BoolArra
     }
 
 
+def _draw_more_routes(rng: np.random.Generator, block: Block) -> dict[Route, BoolArray]:
+    """The kinds of charting that only `extended_items` has, [stay]."""
+    grown = ~block.traits.newborn
+    chance = 1.0 / (1.0 + np.exp(0.8 - 0.6 * block.traits.severity))
+    return {"central": grown & (rng.random(block.size) < chance), "grown": grown}
+
+
 def _chart_panel(
     rng: np.random.Generator,
     panel: ChartPanel,
@@ -96,40 +128,53 @@ def _chart_panel(
     course: Course,
     rounds: _Rounds,
     in_route: BoolArray,
-) -> list[pl.DataFrame]:
-    """The readings of one panel: a frame (round, ITEMID, number, text, error) per item."""
+) -> Rows:
+    """The readings of one panel."""
     metavision = panel.items[0].system == "metavision"
     share = np.where(in_route, panel.share, panel.share_otherwise) * (block.metavision == metavision)
-    due = rounds.on_the_hour & (rounds.clock_hour % panel.every_hours == 0) | (panel.every_hours == 1)
+    due = _due(rounds, panel.every_hours)
     charted = np.flatnonzero(due & (rng.random(rounds.row.size) < share[rounds.stay]))
-    return [_chart_item(rng, item, block.size, course, rounds, charted) for item in panel.items]
+    return Rows.joined([_chart_item(rng, item, block.size, course, rounds, charted) for item in panel.items])
+
+
+def _due(rounds: _Rounds, every_hours: int) -> BoolArray:
+    """The rounds on which a panel is due, [round]: every one, so many hours apart, or (0) the first of a stay."""
+    if every_hours == 0:
+        return np.append(True, np.diff(rounds.stay) > 0)[: rounds.stay.size]
+    if every_hours == 1:
+        return np.ones(rounds.row.size, dtype=np.bool_)
+    return np.asarray(rounds.on_the_hour & (rounds.clock_hour % every_hours == 0))
 
 
 def _chart_item(
     rng: np.random.Generator, item: ChartItem, stays: int, course: Course, rounds: _Rounds, charted: IntArray
-) -> pl.DataFrame:
+) -> Rows:
     """The readings of one item on the `charted` rounds, at its recording precision and with its oddities."""
     charted = charted[rng.random(charted.size) >= ITEM_MISSED_RATE]
-    bias = item.reading.bias_sd * rng.standard_normal(stays)
-    value = course.signals[item.reading.signal][rounds.row[charted]] + bias[rounds.stay[charted]]
-    if item.reading.noise_sd > 0.0:
-        value = value + item.reading.noise_sd * rng.standard_normal(charted.size)
-    if item.reading.signal == "spo2":
+    reading, size = item.reading, charted.size
+    bias = reading.bias_sd * rng.standard_normal(stays)
+    value = course.signals[reading.signal][rounds.row[charted]] + bias[rounds.stay[charted]]
+    if reading.noise_sd > 0.0:
+        value = value + reading.noise_sd * rng.standard_normal(size)
+    if reading.signal == "spo2":
         value = np.minimum(value, 100.0)
-    value = round_to(np.maximum(value, 0.0), item.reading.decimals)
-    error = (rng.random(charted.size) < ERROR_RATE) & (item.system == "metavision")
+    value = round_to(np.maximum(value, 0.0), reading.decimals)
+    error = (rng.random(size) < ERROR_RATE) & (item.system == "metavision")
     value = _with_slips(rng, item, value, error)
     if item.single_precision:
         value = value.astype(np.float32).astype(np.float64)
-    frame = pl.DataFrame(
-        {
-            "round": charted,
-            "ITEMID": np.full(charted.size, item.item_id, dtype=np.int64),
-            "number": value,
-            "error": error,
-        }
+    text = np.full(size, AS_NUMBER)
+    if reading.texts:
+        text = FIRST_TEXT[item.item_id] + np.clip(value.astype(np.int64), 1, len(reading.texts)) - 1
+    return Rows(
+        round=charted,
+        item=np.full(size, NUMBER_OF_ITEM[item.item_id]),
+        number=np.full(size, np.nan) if reading.text_only else value,
+        text=text,
+        empty=(rng.random(size) < EMPTY_RATE) & (item.system == "carevue"),
+        error=error,
+        warning=rng.random(size) < WARNING_RATE,
     )
-    return _with_text(rng, frame, item)
 
 
 def _with_slips(rng: np.random.Generator, item: ChartItem, value: FloatArray, error: BoolArray) -> FloatArray:
@@ -146,52 +191,57 @@ def _with_slips(rng: np.random.Generator, item: ChartItem, value: FloatArray, er
     return np.where(chance > 1.0 - SLIP_RATE, slip, value)
 
 
-def _with_text(rng: np.random.Generator, frame: pl.DataFrame, item: ChartItem) -> pl.DataFrame:
-    """Add VALUE, VALUENUM, VALUEUOM and the columns that depend on the charting system."""
-    number = frame["number"].cast(pl.String).str.strip_suffix(".0")
-    value = number
-    if item.reading.texts:
-        code = np.clip(frame["number"].to_numpy().astype(np.int64), 1, len(item.reading.texts)) - 1
-        value = pl.Series(item.reading.texts).gather(code)
-        number = pl.repeat(None, frame.height, dtype=pl.String, eager=True) if item.reading.text_only else number
-    carevue = item.system == "carevue"
-    empty = pl.Series((rng.random(frame.height) < EMPTY_RATE) & carevue)
-    stopped = pl.when("empty").then(pl.lit("D/C'd")).otherwise(pl.lit("NotStopd"))
-    warning = pl.Series((rng.random(frame.height) < WARNING_RATE).astype(np.int64))
-    none = pl.lit(None, dtype=pl.Int64)
-    return (
-        frame.select(
-            "round",
-            "ITEMID",
-            empty.alias("empty"),
-            pl.when(~empty).then(value).alias("VALUE"),
-            pl.when(~empty).then(number).alias("VALUENUM"),
-            pl.lit(item.uom, dtype=pl.String).alias("VALUEUOM"),
-            (none if carevue else pl.lit(warning)).alias("WARNING"),
-            (none if carevue else pl.col("error").cast(pl.Int64)).alias("ERROR"),
-            pl.lit(item.result_status, dtype=pl.String).alias("RESULTSTATUS"),
-        )
-        .with_columns((stopped if carevue else pl.lit(None, dtype=pl.String)).alias("STOPPED"))
-        .drop("empty")
+def _note_panel(rng: np.random.Generator, panel: NotePanel, block: Block, rounds: _Rounds) -> Rows:
+    """The notes of one panel: mostly what is usual in the stay, else any text of the item."""
+    metavision = panel.items[0].system == "metavision"
+    due = _due(rounds, panel.every_hours) & (block.metavision == metavision)[rounds.stay]
+    charted = np.flatnonzero(due & (rng.random(rounds.row.size) < panel.share))
+    return Rows.joined([_note_item(rng, item, block.size, rounds, charted) for item in panel.items])
+
+
+def _note_item(rng: np.random.Generator, item: NoteItem, stays: int, rounds: _Rounds, charted: IntArray) -> Rows:
+    """The notes of one item on the `charted` rounds; the first text is the usual one in most stays."""
+    chance = rng.random(charted.size)
+    charted, chance = charted[chance >= ITEM_MISSED_RATE], chance[chance >= ITEM_MISSED_RATE]
+    usual = np.where(rng.random(stays) < USUAL_RATE, 0, rng.integers(0, len(item.texts), stays))
+    drawn = rng.integers(0, len(item.texts), charted.size)
+    text = np.where(chance < USUAL_RATE, usual[rounds.stay[charted]], drawn)
+    number = np.array([float(text) if item.numeric else np.nan for text in item.texts])[text]
+    mark = rng.random(charted.size)
+    return Rows(
+        round=charted,
+        item=np.full(charted.size, NUMBER_OF_ITEM[item.item_id]),
+        number=number,
+        text=FIRST_TEXT[item.item_id] + text,
+        empty=(mark < EMPTY_RATE) & (item.system == "carevue"),
+        error=mark < ERROR_RATE,
+        warning=mark > 1.0 - WARNING_RATE,
     )
 
 
-def _with_context(
-    rng: np.random.Generator, events: pl.DataFrame, block: Block, course: Course, rounds: _Rounds
-) -> pl.DataFrame:
-    """Add who, when and in which stay; a nurse has a shift, and enters a whole round at once."""
-    at = events["round"].to_numpy()
-    stay = rounds.stay[at]
+def _draw_books(rng: np.random.Generator, block: Block, course: Course, rounds: _Rounds) -> pl.DataFrame:
+    """Who writes down a round and when, [round]: a nurse has a shift, and enters a whole round at once."""
     shifts = int(course.hour.max()) // SHIFTS_HOURS + 1
     nurse = rng.integers(14_001, 21_600, (block.size, shifts))
-    nurse_of_round = nurse[rounds.stay, course.hour[rounds.row] // SHIFTS_HOURS]
     stored_s = rounds.time_s + rng.integers(0, 75, rounds.row.size) * MINUTE_S
-    known = pl.Series(rng.random(events.height) >= NO_STAY_RATE)
-    return events.drop("round").with_columns(
-        pl.Series("SUBJECT_ID", block.subject_id[stay]),
-        pl.Series("HADM_ID", block.hadm_id[stay]),
-        pl.when(known).then(pl.Series(block.icustay_id[stay])).alias("ICUSTAY_ID"),
-        to_datetime(rounds.time_s[at]).alias("CHARTTIME"),
-        to_datetime(stored_s[at]).alias("STORETIME"),
-        pl.Series("CGID", nurse_of_round[at]),
+    return pl.DataFrame(
+        {
+            "CHARTTIME": to_datetime(rounds.time_s).dt.strftime(TIME_FORMAT),
+            "STORETIME": to_datetime(stored_s).dt.strftime(TIME_FORMAT),
+            "CGID": nurse[rounds.stay, course.hour[rounds.row] // SHIFTS_HOURS],
+        }
+    )
+
+
+def _frame(rows: Rows, unfiled: BoolArray, block: Block, rounds: _Rounds, books: pl.DataFrame) -> pl.DataFrame:
+    """The text of rows, with who and when; `unfiled` ones, [row], name no stay."""
+    stay = rounds.stay[rows.round]
+    return pl.DataFrame(
+        [
+            *values_of(rows),
+            pl.Series("SUBJECT_ID", block.subject_id[stay]),
+            pl.Series("HADM_ID", block.hadm_id[stay]),
+            null_where(unfiled, block.icustay_id[stay]).alias("ICUSTAY_ID"),
+            *(column.gather(rows.round) for column in books),
+        ]
     )

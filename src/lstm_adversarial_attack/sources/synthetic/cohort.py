@@ -252,3 +252,19 @@ def to_datetime(seconds: IntArray, known: BoolArray | None = None) -> pl.Series:
     if known is None:
         return series
     return pl.select(pl.when(pl.lit(pl.Series(known))).then(pl.lit(series)).otherwise(None)).to_series()
+
+
+def null_where(null: BoolArray, ids: IntArray) -> pl.Series:
+    """Ids, with NULL where `null`."""
+    return pl.Series(np.where(null, np.nan, ids), nan_to_null=True).cast(pl.Int64)
+
+
+def random_in_order(first_rng: np.random.Generator, rng: np.random.Generator, first: BoolArray) -> FloatArray:
+    """A uniform number for each row: in their order from `first_rng` where `first`, from `rng` elsewhere.
+
+    So rows that a second stream adds leave the numbers of the others as they are.
+    """
+    numbers = np.empty(first.size)
+    numbers[first] = first_rng.random(np.count_nonzero(first))
+    numbers[~first] = rng.random(np.count_nonzero(~first))
+    return numbers

@@ -5,14 +5,23 @@ panel is a group of items that are written down together, so that a systolic pre
 one charttime. The names in `signal` are the keys of `physiology.Course.signals`.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
-import polars as pl
-
 System = Literal["carevue", "metavision"]
 Route = Literal[
-    "all", "arterial", "cuff", "manual_cuff", "second_line", "celsius", "fahrenheit", "ventilated", "diabetic"
+    "all",
+    "arterial",
+    "cuff",
+    "manual_cuff",
+    "second_line",
+    "celsius",
+    "fahrenheit",
+    "ventilated",
+    "diabetic",
+    "central",
+    "grown",
 ]
 LabKind = Literal["chemistry", "blood_gas"]
 
@@ -118,9 +127,9 @@ class ChartItem:
 class ChartPanel:
     """Items charted together: in which stays (`route`), and in which share of the nursing rounds.
 
-    `every_hours` spaces the panel on the clock (1 = every round); `share` is the probability that a round
-    which is due is charted; `share_otherwise` the same in stays outside `route` (a cuff beside an arterial
-    line).
+    `every_hours` spaces the panel on the clock (1 = every round, 0 = the first of a stay); `share` is the probability
+    that a round which is due is charted; `share_otherwise` the same in stays outside `route` (a cuff beside an
+    arterial line).
     """
 
     route: Route
@@ -131,10 +140,44 @@ class ChartPanel:
 
 
 @dataclass(frozen=True)
-class LabItem:
-    """One item of LABEVENTS; `share` is the probability that a draw of its `kind` includes it.
+class NoteItem:
+    """One item of CHARTEVENTS that no feature set reads: a choice among `texts`, the usual one first.
 
-    Values outside `normal` (lowest, highest) are flagged `abnormal`; `texts` are results without a number.
+    VALUENUM is the number that the text is (`numeric`), or NULL.
+    """
+
+    item_id: int
+    label: str
+    texts: tuple[str, ...]
+    numeric: bool = False
+    uom: str | None = None
+    category: str | None = None
+    abbreviation: str | None = None
+    unit_name: str | None = None
+    param_type: str | None = None
+    result_status: str | None = None
+
+    @property
+    def system(self) -> System:
+        """The charting system: ids below 220000 are CareVue."""
+        return "carevue" if self.item_id < 220_000 else "metavision"
+
+
+@dataclass(frozen=True)
+class NotePanel:
+    """Notes of one charting system written down together, every so many hours on the clock (1 = every round)."""
+
+    every_hours: int
+    share: float
+    items: tuple[NoteItem, ...]
+
+
+@dataclass(frozen=True)
+class LabItem:
+    """One item of LABEVENTS; `share` is the probability that a draw of its `kind` (or its panel) includes it.
+
+    Values outside `normal` (lowest, highest) are flagged `abnormal`; `texts` are results without a number. Less
+    than `detected_from` is reported as a text ("<0.01"), and only `signed` results are 0 or below.
     """
 
     item_id: int
@@ -148,6 +191,22 @@ class LabItem:
     noise_sd: float
     texts: tuple[str, ...] = ("NotDone", "UNABLE TO REPORT")
     category: str = "Chemistry"
+    kind: LabKind = "chemistry"
+    detected_from: float = -math.inf
+    signed: bool = False
+
+
+@dataclass(frozen=True)
+class LabPanel:
+    """Laboratory items ordered together.
+
+    `stay_share` is the part of stays in which they are ordered at all, `share` the probability that a draw of
+    `kind` in such a stay includes the panel.
+    """
+
+    share: float
+    items: tuple[LabItem, ...]
+    stay_share: float = 1.0
     kind: LabKind = "chemistry"
 
 
@@ -414,35 +473,3 @@ LAB_ITEMS = (
     LabItem(51221, "Hematocrit", "hematocrit", "%", "4544-3", (36, 48), 1, 0.95, 0.5, category=_HEMATOLOGY),
     LabItem(51301, "White Blood Cells", "wbc", "K/uL", "804-5", (4, 11), 1, 0.92, 0.3, category=_HEMATOLOGY),
 )
-
-
-def chart_dictionary() -> pl.DataFrame:
-    """D_ITEMS for the items above, ordered by item id, without ROW_ID."""
-    items = sorted(CHART_ITEMS, key=lambda item: item.item_id)
-    return pl.DataFrame(
-        {
-            "ITEMID": [item.item_id for item in items],
-            "LABEL": [item.label for item in items],
-            "ABBREVIATION": [item.abbreviation for item in items],
-            "DBSOURCE": [item.system for item in items],
-            "LINKSTO": ["chartevents"] * len(items),
-            "CATEGORY": [item.category for item in items],
-            "UNITNAME": [item.unit_name for item in items],
-            "PARAM_TYPE": [item.param_type for item in items],
-            "CONCEPTID": [None] * len(items),
-        }
-    )
-
-
-def lab_dictionary() -> pl.DataFrame:
-    """D_LABITEMS for the items above, ordered by item id, without ROW_ID."""
-    items = sorted(LAB_ITEMS, key=lambda item: item.item_id)
-    return pl.DataFrame(
-        {
-            "ITEMID": [item.item_id for item in items],
-            "LABEL": [item.label for item in items],
-            "FLUID": ["Blood"] * len(items),
-            "CATEGORY": [item.category for item in items],
-            "LOINC_CODE": [item.loinc_code for item in items],
-        }
-    )

@@ -14,15 +14,27 @@ from .cohort import (
     BoolArray,
     FloatArray,
     IntArray,
+    null_where,
+    random_in_order,
     round_to,
     to_datetime,
 )
-from .items import LAB_ITEMS, LabItem, LabKind
+from .extended_items import ALL_LAB_ITEMS, EXTENDED_LAB_PANELS
+from .items import LAB_ITEMS, LabItem, LabKind, LabPanel
 from .physiology import Course
+from .tables import TIME_FORMAT
 
 MORNING_HOUR = 4
 TEXT_RATE = 1.5e-3
 NO_ADMISSION_RATE = 0.01
+
+#: The laboratory's items, ordered by id: their numbers in `_Results.item`.
+ITEMS = tuple(sorted(ALL_LAB_ITEMS, key=lambda item: item.item_id))
+NUMBER_OF_ITEM = {item.item_id: number for number, item in enumerate(ITEMS)}
+#: What is reported in place of a number, of one item after another; the last of an item is that of a trace.
+TEXTS = tuple(text for item in ITEMS for text in (*item.texts, f"<{item.detected_from}"))
+FIRST_TEXT = np.cumsum([0, *(len(item.texts) + 1 for item in ITEMS)]).tolist()
+NO_TEXT = -1
 
 
 @dataclass(frozen=True)
@@ -33,16 +45,43 @@ class _Draws:
     time_s: IntArray
     row: IntArray
 
+    @classmethod
+    def joined(cls, *parts: "_Draws") -> "_Draws":
+        """All draws of all parts."""
+        return cls(*(np.concatenate(fields) for fields in zip(*(vars(part).values() for part in parts), strict=True)))
 
-def lab_block(rng: np.random.Generator, block: Block, course: Course) -> pl.DataFrame:
-    """All laboratory rows of a block, ordered by stay, time and item; columns of LABEVENTS without ROW_ID."""
-    draws: dict[LabKind, _Draws] = {
-        "chemistry": _concatenate(_chemistry_draws(rng, block, course), _ward_draws(rng, block, course)),
-        "blood_gas": _gas_draws(rng, block, course),
+
+@dataclass(frozen=True)
+class _Results:
+    """Reported values, [row]: the draw they are of, the number of the item, the value and the place of its text."""
+
+    draw: IntArray
+    item: IntArray
+    value: FloatArray
+    text: IntArray
+
+
+def lab_block(rng: np.random.Generator, more_rng: np.random.Generator, block: Block, course: Course) -> pl.DataFrame:
+    """All laboratory rows of a block, ordered by stay, time and item; columns of LABEVENTS without ROW_ID.
+
+    `rng` draws the tubes and the items of `items`, `more_rng` the items of `extended_items`.
+    """
+    chemistry = _Draws.joined(_chemistry_draws(rng, block, course), _ward_draws(rng, block, course))
+    draws = _Draws.joined(chemistry, _gas_draws(rng, block, course))
+    tubes = np.arange(draws.stay.size)
+    of_kind: dict[LabKind, IntArray] = {
+        "chemistry": tubes[: chemistry.stay.size],
+        "blood_gas": tubes[chemistry.stay.size :],
     }
-    results = pl.concat([_report(rng, item, draws[item.kind], course) for item in LAB_ITEMS])
-    order = np.lexsort([results[key].to_numpy() for key in ("ITEMID", "time_s", "stay")])
-    return _with_context(rng, results[order], block)
+    reports = [_report(rng, item, of_kind[item.kind], draws, course) for item in LAB_ITEMS]
+    first = sum(report.draw.size for report in reports)
+    for panel in EXTENDED_LAB_PANELS:
+        reports += _report_panel(more_rng, panel, block, of_kind[panel.kind], draws, course)
+    columns = (np.concatenate(column) for column in zip(*(vars(report).values() for report in reports), strict=True))
+    results = _Results(*columns)
+    order = _order(results, draws)
+    chance = random_in_order(rng, more_rng, order < first)
+    return _frame(_Results(*(column[order] for column in vars(results).values())), chance, draws, block)
 
 
 def _chemistry_draws(rng: np.random.Generator, block: Block, course: Course) -> _Draws:
@@ -105,43 +144,56 @@ def _between(
     return stay, (start_s[stay] + (share * span_s).astype(np.int64)) // MINUTE_S * MINUTE_S
 
 
-def _concatenate(first: _Draws, second: _Draws) -> _Draws:
-    """Both sets of draws."""
-    return _Draws(
-        np.concatenate([first.stay, second.stay]),
-        np.concatenate([first.time_s, second.time_s]),
-        np.concatenate([first.row, second.row]),
-    )
+def _report_panel(
+    rng: np.random.Generator, panel: LabPanel, block: Block, tubes: IntArray, draws: _Draws, course: Course
+) -> list[_Results]:
+    """Results of the items of one panel, from those of the `tubes` that are sent for it."""
+    ordered = rng.random(block.size) < panel.stay_share
+    sent = tubes[ordered[draws.stay[tubes]] & (rng.random(tubes.size) < panel.share)]
+    return [_report(rng, item, sent, draws, course) for item in panel.items]
 
 
-def _report(rng: np.random.Generator, item: LabItem, draws: _Draws, course: Course) -> pl.DataFrame:
-    """Results of one item: number at its precision, flag, and now and then a text instead of a number."""
-    drawn = np.flatnonzero(rng.random(draws.row.size) < item.share)
+def _report(rng: np.random.Generator, item: LabItem, tubes: IntArray, draws: _Draws, course: Course) -> _Results:
+    """Results of one item: a number at its precision, and now and then a text instead."""
+    drawn = tubes[rng.random(tubes.size) < item.share]
     value = course.signals[item.signal][draws.row[drawn]] + item.noise_sd * rng.standard_normal(drawn.size)
-    value = round_to(np.maximum(value, 10.0**-item.decimals), item.decimals)
-    as_text: BoolArray = rng.random(drawn.size) < TEXT_RATE
-    text = pl.Series(item.texts).gather(rng.integers(0, len(item.texts), drawn.size))
-    number = pl.Series(value).cast(pl.String).str.strip_suffix(".0")
-    lowest, highest = item.normal
-    abnormal = pl.Series((value < lowest) | (value > highest))
-    is_text = pl.Series(as_text)
-    return pl.select(
-        pl.Series("stay", draws.stay[drawn]),
-        pl.Series("time_s", draws.time_s[drawn]),
-        pl.Series("ITEMID", np.full(drawn.size, item.item_id, dtype=np.int64)),
-        pl.when(is_text).then(text).otherwise(number).alias("VALUE"),
-        pl.when(~is_text).then(number).alias("VALUENUM"),
-        pl.Series("VALUEUOM", [item.uom], dtype=pl.String).new_from_index(0, drawn.size),
-        pl.when(abnormal).then(pl.lit("abnormal")).alias("FLAG"),
-    )
+    least = -np.inf if item.signed else 10.0**-item.decimals
+    trace = value < item.detected_from
+    value = round_to(np.maximum(value, least), item.decimals) + 0.0  # no negative zero
+    as_text = rng.random(drawn.size) < TEXT_RATE
+    text = np.where(as_text, rng.integers(0, len(item.texts), drawn.size), NO_TEXT)
+    text = np.where(trace, len(item.texts), text)
+    number = NUMBER_OF_ITEM[item.item_id]
+    place = np.where(text == NO_TEXT, NO_TEXT, FIRST_TEXT[number] + text)
+    return _Results(drawn, np.full(drawn.size, number), value, place)
 
 
-def _with_context(rng: np.random.Generator, results: pl.DataFrame, block: Block) -> pl.DataFrame:
-    """Add whose and when; draws before the admission, and a few others, are not filed under one."""
-    stay, time_s = results["stay"].to_numpy(), results["time_s"].to_numpy()
-    filed = pl.Series((time_s >= block.times.admit[stay]) & (rng.random(stay.size) >= NO_ADMISSION_RATE))
-    return results.drop("stay", "time_s").with_columns(
-        pl.Series("SUBJECT_ID", block.subject_id[stay]),
-        pl.when(filed).then(pl.Series(block.hadm_id[stay])).alias("HADM_ID"),
-        to_datetime(time_s).alias("CHARTTIME"),
+def _order(results: _Results, draws: _Draws) -> IntArray:
+    """The places of the results in the order of stay, time and item; what is equal stays as it was."""
+    since_s = draws.time_s - draws.time_s.min(initial=0)
+    _, rank = np.unique(draws.stay * (since_s.max(initial=0) + 1) + since_s, return_inverse=True)
+    return np.argsort(rank[results.draw] * len(ITEMS) + results.item, kind="stable")
+
+
+def _frame(results: _Results, chance: FloatArray, draws: _Draws, block: Block) -> pl.DataFrame:
+    """The text of results, with whose and when; draws before the admission, and a few others, are not filed there."""
+    stay = draws.stay[results.draw]
+    unfiled: BoolArray = (draws.time_s[results.draw] < block.times.admit[stay]) | (chance < NO_ADMISSION_RATE)
+    lowest, highest = np.array([item.normal for item in ITEMS], dtype=np.float64).T
+    abnormal = (results.value < lowest[results.item]) | (results.value > highest[results.item])
+    is_text = results.text != NO_TEXT
+    number = pl.Series(np.where(is_text, np.nan, results.value), nan_to_null=True)
+    number = number.cast(pl.String).str.strip_suffix(".0")
+    text = pl.Series([*TEXTS, None]).gather(np.where(is_text, results.text, len(TEXTS)))
+    return pl.DataFrame(
+        [
+            pl.Series("SUBJECT_ID", block.subject_id[stay]),
+            null_where(unfiled, block.hadm_id[stay]).alias("HADM_ID"),
+            pl.Series("ITEMID", np.array([item.item_id for item in ITEMS])[results.item]),
+            to_datetime(draws.time_s).dt.strftime(TIME_FORMAT).gather(results.draw).alias("CHARTTIME"),
+            pl.select(pl.coalesce(number, text).alias("VALUE")).to_series(),
+            number.alias("VALUENUM"),
+            pl.Series([item.uom for item in ITEMS]).gather(results.item).alias("VALUEUOM"),
+            pl.Series((None, "abnormal")).gather(abnormal.astype(np.int64)).alias("FLAG"),
+        ]
     )

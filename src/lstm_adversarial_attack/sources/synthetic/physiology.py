@@ -21,7 +21,7 @@ ORGAN_SD_SHARE = 0.6  # weight of the organ's own share
 
 @dataclass(frozen=True)
 class Course:
-    """Signals of a block on the hours its stays are charted, all of shape [stay-hour].
+    """Signals and failing organs of a block on the hours its stays are charted, all of shape [stay-hour].
 
     `stay` is the row's stay within the block, `hour` the hour since ICU admission; the rows of a stay are
     consecutive and start at `first_row[stay]`.
@@ -31,6 +31,7 @@ class Course:
     hour: IntArray
     first_row: IntArray
     severity: FloatArray
+    organs: dict[Organ, FloatArray]
     signals: dict[str, FloatArray]
 
     def rows_at(self, stay: IntArray, hour: IntArray) -> IntArray:
@@ -39,7 +40,7 @@ class Course:
         return self.first_row[stay] + np.clip(hour, 0, hours[stay] - 1)
 
 
-class _Noise:
+class Noise:
     """Draws of per-stay baselines and of autocorrelated noise on the rows of a block."""
 
     def __init__(self, rng: np.random.Generator, stay: IntArray, hour: IntArray, stays: int) -> None:
@@ -77,7 +78,7 @@ def simulate(rng: np.random.Generator, block: Block) -> Course:
     stay = np.repeat(np.arange(block.size), hours)
     first_row = np.cumsum(hours) - hours
     hour = np.arange(stay.size) - first_row[stay]
-    noise = _Noise(rng, stay, hour, block.size)
+    noise = Noise(rng, stay, hour, block.size)
     severity = _severity(noise, block, stay, hour)
     organs = _organs(noise, block, stay, severity)
     clock = ((block.times.icu_in // HOUR_S)[stay] + hour) % 24
@@ -85,10 +86,10 @@ def simulate(rng: np.random.Generator, block: Block) -> Course:
     signals |= _chemistry(noise, block, stay, organs)
     signals |= _blood_gases(noise, block, stay, organs, signals["bicarbonate"])
     signals |= _bedside(noise, block, stay, organs, signals)
-    return Course(stay, hour, first_row, severity, _as_newborns(signals, block.traits.newborn[stay]))
+    return Course(stay, hour, first_row, severity, organs, _as_newborns(signals, block.traits.newborn[stay]))
 
 
-def _severity(noise: _Noise, block: Block, stay: IntArray, hour: IntArray) -> FloatArray:
+def _severity(noise: Noise, block: Block, stay: IntArray, hour: IntArray) -> FloatArray:
     """Common severity: its start, where the decline takes it, ups and downs, and the last hours of a life."""
     traits, times = block.traits, block.times
     turned = 1.0 - np.exp(-hour / 30.0)
@@ -98,7 +99,7 @@ def _severity(noise: _Noise, block: Block, stay: IntArray, hour: IntArray) -> Fl
     return np.asarray(course + noise.drift(0.45, 9.0) + 1.3 * np.exp(-hours_left / 9.0))
 
 
-def _organs(noise: _Noise, block: Block, stay: IntArray, severity: FloatArray) -> dict[Organ, FloatArray]:
+def _organs(noise: Noise, block: Block, stay: IntArray, severity: FloatArray) -> dict[Organ, FloatArray]:
     """Failure of each organ system; shock and lungs move within hours, kidneys and blood within days."""
 
     def organ(name: Organ, sd: float, tau_hours: float) -> FloatArray:
@@ -115,7 +116,7 @@ def _organs(noise: _Noise, block: Block, stay: IntArray, severity: FloatArray) -
 
 
 def _vital_signs(
-    noise: _Noise, block: Block, stay: IntArray, organs: dict[Organ, FloatArray], clock: IntArray
+    noise: Noise, block: Block, stay: IntArray, organs: dict[Organ, FloatArray], clock: IntArray
 ) -> dict[str, FloatArray]:
     """Monitor signals. Pressors hide part of a shock in the pressure, not in the heart rate."""
     traits = block.traits
@@ -145,7 +146,7 @@ def _vital_signs(
     }
 
 
-def _chemistry(noise: _Noise, block: Block, stay: IntArray, organs: dict[Organ, FloatArray]) -> dict[str, FloatArray]:
+def _chemistry(noise: Noise, block: Block, stay: IntArray, organs: dict[Organ, FloatArray]) -> dict[str, FloatArray]:
     """Slow blood values: kidneys (BUN, creatinine, potassium), acid-base, cells, sugar."""
     traits = block.traits
     shock, renal, blood = organs["shock"], organs["renal"], organs["blood"]
@@ -177,7 +178,7 @@ def _chemistry(noise: _Noise, block: Block, stay: IntArray, organs: dict[Organ, 
 
 
 def _blood_gases(
-    noise: _Noise, block: Block, stay: IntArray, organs: dict[Organ, FloatArray], bicarbonate: FloatArray
+    noise: Noise, block: Block, stay: IntArray, organs: dict[Organ, FloatArray], bicarbonate: FloatArray
 ) -> dict[str, FloatArray]:
     """Gases; pH from bicarbonate and pCO2 (Henderson-Hasselbalch: 6.1 + log10(HCO3 / (0.0307 pCO2)))."""
     shock, resp = organs["shock"], organs["resp"]
@@ -193,7 +194,7 @@ def _blood_gases(
 
 
 def _bedside(
-    noise: _Noise,
+    noise: Noise,
     block: Block,
     stay: IntArray,
     organs: dict[Organ, FloatArray],
@@ -213,8 +214,8 @@ def _bedside(
         "gcs_motor": motor,
         "gcs_total": eye + verbal + motor,
         "rhythm": np.where(fibrillating, 3.0, np.where(signals["heart_rate"] > 100.0, 2.0, 1.0)),
-        "fio2_percent": np.rint(fio2 / 5.0) * 5.0,
-        "fio2_fraction": np.rint(fio2 / 5.0) * 0.05,
+        "fio2_percent": np.maximum(np.rint(fio2 / 5.0) * 5.0, 21.0),
+        "fio2_fraction": np.maximum(np.rint(fio2 / 5.0) * 0.05, 0.21),
         "weight_kg": weight,
     }
 

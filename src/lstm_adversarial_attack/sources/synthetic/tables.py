@@ -1,7 +1,9 @@
-"""The seven files of a release: their columns in order, and the writer that streams them block by block."""
+"""The files of a release: their columns in order, and the writer that streams them block by block."""
 
 import gzip
 import io
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -9,7 +11,9 @@ from typing import Literal, Self, get_args
 
 import polars as pl
 
-TableName = Literal["PATIENTS", "ADMISSIONS", "ICUSTAYS", "CHARTEVENTS", "LABEVENTS", "D_ITEMS", "D_LABITEMS"]
+TableName = Literal[
+    "PATIENTS", "ADMISSIONS", "ICUSTAYS", "CHARTEVENTS", "LABEVENTS", "OUTPUTEVENTS", "D_ITEMS", "D_LABITEMS"
+]
 TABLE_NAMES: tuple[TableName, ...] = get_args(TableName)
 
 COLUMNS: dict[TableName, tuple[str, ...]] = {
@@ -77,6 +81,21 @@ COLUMNS: dict[TableName, tuple[str, ...]] = {
         "VALUEUOM",
         "FLAG",
     ),
+    "OUTPUTEVENTS": (
+        "ROW_ID",
+        "SUBJECT_ID",
+        "HADM_ID",
+        "ICUSTAY_ID",
+        "CHARTTIME",
+        "ITEMID",
+        "VALUE",
+        "VALUEUOM",
+        "STORETIME",
+        "CGID",
+        "STOPPED",
+        "NEWBOTTLE",
+        "ISERROR",
+    ),
     "D_ITEMS": (
         "ROW_ID",
         "ITEMID",
@@ -94,6 +113,7 @@ COLUMNS: dict[TableName, tuple[str, ...]] = {
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 GZIP_LEVEL = 1
+PENDING_FRAMES = 8  # that wait to be written while the next are generated
 
 
 class _TableStream:
@@ -105,39 +125,45 @@ class _TableStream:
             gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=raw, mtime=0)
         )
         self._columns = columns
-        self.rows = 0
         self._gzip.write((",".join(columns) + "\n").encode())
 
-    def append(self, frame: pl.DataFrame) -> None:
-        numbered = frame.with_row_index("ROW_ID", offset=self.rows + 1).select(self._columns)
+    def append(self, frame: pl.DataFrame, first_row_id: int) -> None:
+        numbered = frame.with_row_index("ROW_ID", offset=first_row_id).select(self._columns)
         buffer = io.BytesIO()
         numbered.write_csv(buffer, include_header=False, datetime_format=TIME_FORMAT, quote_style="necessary")
         self._gzip.write(buffer.getbuffer())
-        self.rows += frame.height
 
 
 class ReleaseWriter:
     """Streams frames into the files of a release; use as a context manager.
 
-    A frame needs the columns of its table except ROW_ID, in any order; ROW_ID counts from 1 per table.
+    A frame needs the columns of its table except ROW_ID, in any order; ROW_ID counts from 1 per table. Frames are
+    written by one thread in the order in which they come, a few behind, so that the next can be made meanwhile.
     """
 
     def __init__(self, out: Path) -> None:
-        """Create the seven files in the existing folder `out`."""
+        """Create the files in the existing folder `out`."""
         self._stack = ExitStack()
         with ExitStack() as opening:
             self._streams = {
                 name: _TableStream(out / f"{name}.csv.gz", columns, opening) for name, columns in COLUMNS.items()
             }
             self._stack = opening.pop_all()
+        self._rows = dict.fromkeys(COLUMNS, 0)
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="synthetic-tables")
+        self._pending: deque[Future[None]] = deque()
 
     def append(self, table: TableName, frame: pl.DataFrame) -> None:
-        """Append `frame` to `table`; `ColumnNotFoundError` if a column is missing."""
-        self._streams[table].append(frame)
+        """Append `frame` to `table`; what is wrong with it, or with the disk, is raised here or later."""
+        while len(self._pending) >= PENDING_FRAMES:
+            self._pending.popleft().result()
+        stream, first_row_id = self._streams[table], self._rows[table] + 1
+        self._pending.append(self._pool.submit(stream.append, frame, first_row_id))
+        self._rows[table] += frame.height
 
     def rows(self, table: TableName) -> int:
-        """Rows written to `table` so far."""
-        return self._streams[table].rows
+        """Rows appended to `table` so far."""
+        return self._rows[table]
 
     def __enter__(self) -> Self:
         """Return the writer."""
@@ -146,5 +172,10 @@ class ReleaseWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish and close the files."""
-        self._stack.__exit__(kind, error, trace)
+        """Finish and close the files; after an error, without what is still to be written."""
+        with self._stack:
+            try:
+                while kind is None and self._pending:
+                    self._pending.popleft().result()
+            finally:
+                self._pool.shutdown(cancel_futures=True)
