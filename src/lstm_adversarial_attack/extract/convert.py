@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
-from msgspec.structs import asdict
 
 from lstm_adversarial_attack.artifacts.contents import ItemValues, ValueCount
-from lstm_adversarial_attack.catalogue import Feature, Item, Source, Table
+from lstm_adversarial_attack.catalogue import Feature, Item, Limits, Table
+
+Float = npt.NDArray[np.float64]
+Int = npt.NDArray[np.int64]
 
 #: Parts into which a histogram divides the physiological range.
 BINS = 40
-#: Codes of `Converter.convert`'s column ``part``: not accepted, below the range, its parts, above it.
-REJECTED, BELOW, ABOVE = 0, 1, BINS + 2
-_PARTS = BINS + 3
+#: Codes of the place of a value: not accepted, below the range, its parts, above it.
+_REJECTED, _BELOW, _FIRST, _ABOVE = 0, 1, 2, BINS + 2
+_PLACES = BINS + 3
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Accepted values, a row each: stay, minute since ICU admission, feature as an index, value in its unit."""
+
+    stay_id: Int
+    minute: npt.NDArray[np.int32]
+    feature: Int
+    value: Float
+
+    def __len__(self) -> int:
+        return len(self.value)
 
 
 class Converter:
@@ -25,61 +42,65 @@ class Converter:
         """Take the features' sources in ``table``; no item occurs twice."""
         self._table = table
         rules = [
-            (feature, source, item)
-            for feature in features
+            (index, feature, source, item)
+            for index, feature in enumerate(features)
             for source in feature.measurement.sources
             if source.table == table
             for item in source.items
         ]
-        self._items = [(feature.name, item) for feature, _, item in rules]
-        named = any(isinstance(item, str) for _, item in self._items)
-        self._rules = pl.DataFrame(
-            [_rule(number, feature, source, item) for number, (feature, source, item) in enumerate(rules)],
-            schema={
-                "itemid": pl.String if named else pl.Int32,
-                "rule": pl.Int64,
-                "feature": pl.Enum([feature.name for feature in features]),
-                **dict.fromkeys(("add", "multiply", "gt", "ge", "lt", "le", "low", "width"), pl.Float64),
-            },
-        )
-        self._counts = np.zeros(len(rules) * _PARTS, np.int64)
+        self._items: list[tuple[str, Item]] = [(feature.name, item) for _, feature, _, item in rules]
+        self._feature = np.array([index for index, *_ in rules], np.int64)
+        bounds = [_closed(source.accepted) for _, _, source, _ in rules]
+        self._least, self._most = np.array(bounds, np.float64).reshape(-1, 2).T
+        self._add = np.array([source.conversion.add for _, _, source, _ in rules])
+        self._multiply = np.array([source.conversion.multiply for _, _, source, _ in rules])
+        ranges = [feature.measurement.physiological for _, feature, _, _ in rules]
+        self._low, self._high = np.array(ranges, np.float64).reshape(-1, 2).T
+        self._parts_a_unit = BINS / (self._high - self._low)
+        self._counts = np.zeros(len(rules) * _PLACES, np.int64)
 
     @property
     def items(self) -> list[Item]:
         """The items that are read."""
         return [item for _, item in self._items]
 
-    def convert(self, raw: pl.DataFrame) -> pl.DataFrame:
+    def convert(self, raw: pl.DataFrame) -> Converted:
         """Name, convert, accept and count a batch.
 
         Args:
             raw: `sources.RAW_VALUES`; items without a rule are dropped.
-
-        Returns:
-            The accepted values: stay_id, minute, feature, value in the feature's unit.
         """
-        value = pl.col("value")
-        within = (value > pl.col("gt")) & (value >= pl.col("ge")) & (value < pl.col("lt")) & (value <= pl.col("le"))
-        converted = (value + pl.col("add")) * pl.col("multiply")
-        share = (converted - pl.col("low")) / pl.col("width")
-        # The upper end of the range belongs to its last part.
-        part = pl.when(share == 1.0).then(BINS + 1).otherwise((share * BINS).floor().clip(-1, BINS) + 2)
-        rows = (
-            raw.lazy()
-            .join(self._rules.lazy(), on="itemid", how="inner")
-            .select(
-                "stay_id",
-                "minute",
-                "feature",
-                value=converted,
-                code=pl.col("rule") * _PARTS
-                + pl.when(within & value.is_finite()).then(part).otherwise(REJECTED).cast(pl.Int64),
-            )
-            .collect()
-        )
-        codes = rows["code"].to_numpy()
-        self._counts += np.bincount(codes, minlength=len(self._counts))
-        return rows.filter(pl.col("code") % _PARTS != REJECTED).drop("code")
+        rule = self._rules_of(raw["itemid"])
+        known = rule >= 0
+        if not known.all():
+            raw, rule = raw.filter(pl.Series(known)), rule[known]
+        value = raw["value"].to_numpy()
+        accepted = (value >= self._least[rule]) & (value <= self._most[rule])  # not so for NaN
+        self._counts += np.bincount(rule[~accepted] * _PLACES + _REJECTED, minlength=len(self._counts))
+        chosen = np.flatnonzero(accepted)
+        rule, value = rule[chosen], value[chosen]
+        value = (value + self._add[rule]) * self._multiply[rule]
+        self._counts += np.bincount(rule * _PLACES + self._place(value, rule), minlength=len(self._counts))
+        stay_id, minute = raw["stay_id"].to_numpy(), raw["minute"].to_numpy()
+        return Converted(stay_id[chosen], minute[chosen], self._feature[rule], value)
+
+    def _rules_of(self, items: pl.Series) -> Int:
+        """Return the index of each item's rule, -1 where there is none."""
+        if items.dtype == pl.String:
+            places = {item: index for index, (_, item) in enumerate(self._items)}
+            return items.replace_strict(places, default=-1, return_dtype=pl.Int64).to_numpy()
+        table = np.full(max((int(item) for _, item in self._items), default=0) + 2, -1)
+        table[[int(item) for _, item in self._items]] = np.arange(len(self._items))
+        rule: Int = table[np.clip(items.to_numpy(), -1, len(table) - 1)]  # both ends of the table hold no rule
+        return rule
+
+    def _place(self, value: Float, rule: Int) -> Int:
+        """Return where in the physiological range a value lies, whose upper end belongs to its last part."""
+        part = (value - self._low[rule]) * self._parts_a_unit[rule]
+        np.clip(part, -1, BINS, out=part)
+        part[value == self._high[rule]] = BINS - 1
+        place: Int = np.floor(part, out=part).astype(np.int64) + _FIRST
+        return place
 
     @property
     def read(self) -> int:
@@ -88,28 +109,23 @@ class Converter:
 
     def tally(self) -> list[ItemValues]:
         """Return the counts of every item, those without a value included."""
-        rows = self._counts.reshape(-1, _PARTS).tolist()
+        rows = self._counts.reshape(-1, _PLACES).tolist()
         return [
-            ItemValues(feature, self._table, item, read=sum(row), accepted=sum(row[BELOW:]), histogram=row[BELOW:])
+            ItemValues(feature, self._table, item, read=sum(row), accepted=sum(row[_BELOW:]), histogram=row[_BELOW:])
             for (feature, item), row in zip(self._items, rows, strict=True)
         ]
 
 
-def _rule(number: int, feature: Feature, source: Source, item: Item) -> dict[str, object]:
-    low, high = feature.measurement.physiological
-    limits = {
-        name: float("-inf" if name in ("gt", "ge") else "inf") if limit is None else limit
-        for name, limit in asdict(source.accepted).items()
-    }
-    return {
-        "itemid": item,
-        "rule": number,
-        "feature": feature.name,
-        **asdict(source.conversion),
-        **limits,
-        "low": low,
-        "width": high - low,
-    }
+def _closed(limits: Limits) -> tuple[float, float]:
+    """Return the least and the largest finite number inside the limits."""
+    largest = float(np.finfo(np.float64).max)
+    least = [-largest, *(() if limits.ge is None else [limits.ge])]
+    most = [largest, *(() if limits.le is None else [limits.le])]
+    if limits.gt is not None:
+        least.append(float(np.nextafter(limits.gt, np.inf)))
+    if limits.lt is not None:
+        most.append(float(np.nextafter(limits.lt, -np.inf)))
+    return max(least), min(most)
 
 
 def by_feature(items: Iterable[ItemValues], names: Iterable[str]) -> dict[str, ValueCount]:

@@ -3,44 +3,56 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from lstm_adversarial_attack.extract.convert import Converted
 from lstm_adversarial_attack.frames import Schema, sink, typed
 
 STAYS_A_BUCKET = 2_048
-_PENDING_ROWS = 2_000_000
-_COUNTS: Schema = {"stay_id": pl.Int64, "values": pl.UInt32, "first_minute": pl.Int32, "last_minute": pl.Int32}
+_BUCKETS_AT_ONCE = 2
 
 # A row is kept as its value and one key, in whose order the rows are sorted: from the top, the stay's place among
-# all stays, the minute (shifted to be positive) and the feature's code.
+# all stays, the minute (shifted to be positive) and the feature's index.
 _FEATURE_BITS = 10
 _MINUTE_BITS = 31
+_STAY_SHIFT = _MINUTE_BITS + _FEATURE_BITS
 _EARLIEST_MINUTE = -(1 << (_MINUTE_BITS - 1))
-_STAY = pl.col("key") // (1 << (_MINUTE_BITS + _FEATURE_BITS))
-_MINUTE = pl.col("key") // (1 << _FEATURE_BITS) % (1 << _MINUTE_BITS) + _EARLIEST_MINUTE
-_FEATURE = pl.col("key") % (1 << _FEATURE_BITS)
+_ROW = np.dtype([("key", np.int64), ("value", np.float64)])
+#: Up to this largest id the places of stays are looked up in a table.
+_TABLE_SIZE = 1 << 26
+
+Int = npt.NDArray[np.int64]
 
 
 class Spool:
-    """Takes measurements in any order and gives them back sorted, with one bucket of stays in memory at a time.
+    """Takes measurements in any order and gives them back sorted, with few buckets of stays in memory at a time.
 
-    A bucket holds the rows of consecutive stays, in files of a folder that the spool, as a context manager, makes
+    A bucket holds the rows of consecutive stays, in a file of a folder that the spool, as a context manager, makes
     and deletes.
     """
 
     def __init__(self, folder: Path, stay_ids: pl.Series, schema: Schema) -> None:
-        """Take rows of ``schema`` (`frames.MEASUREMENTS`) that belong to ``stay_ids``, in a new ``folder``."""
+        """Take rows that belong to ``stay_ids``, in a new ``folder``, and write them as ``schema``.
+
+        Args:
+            folder: where the files are kept meanwhile.
+            stay_ids: all stays that may have rows.
+            schema: `frames.MEASUREMENTS`, its features in the order of their indices.
+        """
         self._folder = folder
         self._schema = schema
-        self._stay_ids = stay_ids.sort()
-        self._pending: list[pl.DataFrame] = []
-        self._flushes = 0
-        self._counts = pl.DataFrame(schema=_COUNTS)
+        self._stay_ids = stay_ids.sort().to_numpy()
+        self._values = np.zeros(len(self._stay_ids), np.int64)
+        self._first = np.full(len(self._stay_ids), np.iinfo(np.int32).max, np.int32)
+        self._last = np.full(len(self._stay_ids), np.iinfo(np.int32).min, np.int32)
 
     def __enter__(self) -> Self:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -52,16 +64,28 @@ class Spool:
     ) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def add(self, rows: pl.DataFrame) -> None:
+    def add(self, rows: Converted) -> None:
         """Take ``rows``."""
-        self._pending.append(self._packed(rows))
-        if sum(frame.height for frame in self._pending) >= _PENDING_ROWS:
-            self._flush()
+        stay = self._places(rows.stay_id)
+        self._values += np.bincount(stay, minlength=len(self._values))
+        np.minimum.at(self._first, stay, rows.minute)
+        np.maximum.at(self._last, stay, rows.minute)
+        packed = np.empty(len(rows), _ROW)
+        minute = rows.minute.astype(np.int64) - _EARLIEST_MINUTE
+        packed["key"] = (stay << _STAY_SHIFT) | (minute << _FEATURE_BITS) | rows.feature
+        packed["value"] = rows.value
+        bucket = (stay // STAYS_A_BUCKET).astype(np.int16)
+        packed = packed[np.argsort(bucket, kind="stable")]
+        ends = np.cumsum(np.bincount(bucket))
+        for number in np.unique(bucket):
+            start = ends[number - 1] if number else 0
+            with self._file(number).open("ab") as file:
+                file.write(packed[start : ends[number]].data)
 
     def counts(self) -> pl.DataFrame:
         """Return number and times of each stay that has rows: stay_id, values, first_minute, last_minute."""
-        self._flush()
-        return self._counts
+        columns = {"values": self._values, "first_minute": self._first, "last_minute": self._last}
+        return pl.DataFrame({"stay_id": self._stay_ids, **columns}).filter(pl.col("values") > 0)
 
     def write(self, target: Path, kept: pl.Series) -> int:
         """Write the rows of the stays in ``kept`` to a Parquet file, sorted by all columns.
@@ -69,64 +93,46 @@ class Spool:
         Returns:
             The number of rows.
         """
-        self._flush()
-        chosen = self._stay_ids.is_in(kept.implode())
-        total = 0
-        sorted_files = []
-        for number in range(-(-len(self._stay_ids) // STAYS_A_BUCKET)):
-            parts = sorted(self._folder.glob(f"{number:05}-*.arrow"))
-            packed = pl.concat([_NO_ROWS, *(pl.read_ipc(part) for part in parts)])
-            rows = self._unpacked(packed.filter(chosen.gather(packed.select(_STAY).to_series())).sort("key", "value"))
-            total += rows.height
-            sorted_files.append(self._folder / f"sorted-{number:05}.arrow")
-            _write(rows, sorted_files[-1])
-            for part in parts:
-                part.unlink()
-        sink(pl.scan_ipc(sorted_files), target)
-        return total
+        chosen = np.isin(self._stay_ids, kept.to_numpy())
+        buckets = range(-(-len(self._stay_ids) // STAYS_A_BUCKET))
+        with ThreadPoolExecutor(_BUCKETS_AT_ONCE) as threads:
+            counts = list(threads.map(lambda number: self._sort(number, chosen), buckets))
+        sink(pl.scan_ipc([self._folder / f"{number}.arrow" for number in buckets]), target)
+        return sum(counts)
 
-    def _packed(self, rows: pl.DataFrame) -> pl.DataFrame:
-        stay = self._stay_ids.search_sorted(rows["stay_id"]).cast(pl.Int64)
-        minute = pl.col("minute").cast(pl.Int64) - _EARLIEST_MINUTE
-        feature = pl.col("feature").to_physical().cast(pl.Int64)
-        key = (stay * (1 << _MINUTE_BITS) + minute) * (1 << _FEATURE_BITS) + feature
-        return rows.select(key=key, value="value")
+    def _sort(self, number: int, chosen: npt.NDArray[np.bool_]) -> int:
+        """Sort the file of a bucket, and return how many rows are left."""
+        rows = self._bucket(number, chosen)
+        encoded = BytesIO()  # not straight to the file: of a full disk Polars says only "transport error"
+        rows.write_ipc(encoded)
+        self._file(number).unlink(missing_ok=True)
+        (self._folder / f"{number}.arrow").write_bytes(encoded.getbuffer())
+        return rows.height
 
-    def _unpacked(self, packed: pl.DataFrame) -> pl.DataFrame:
-        names = self._schema["feature"]
-        assert isinstance(names, pl.Enum)
-        stay_ids = self._stay_ids.gather(packed.select(_STAY).to_series())
-        features = names.categories.gather(packed.select(_FEATURE).to_series()).cast(names)
-        rows = packed.select(stay_id=stay_ids, minute=_MINUTE, feature=features, value="value")
-        return typed(rows, self._schema)
+    def _file(self, bucket: int) -> Path:
+        return self._folder / f"{bucket}.rows"
 
-    def _flush(self) -> None:
-        """Write what is pending, a file for each bucket that has some."""
-        if not self._pending:
-            return
-        rows = pl.concat(self._pending)
-        self._pending.clear()
-        self._count(rows)
-        bucket = (_STAY // STAYS_A_BUCKET).cast(pl.Int32).alias("bucket")
-        for (number,), part in rows.with_columns(bucket).partition_by("bucket", as_dict=True).items():
-            _write(part.drop("bucket"), self._folder / f"{number:05}-{self._flushes:05}.arrow")
-        self._flushes += 1
+    def _bucket(self, number: int, chosen: npt.NDArray[np.bool_]) -> pl.DataFrame:
+        """Return the rows of a bucket's stays that are ``chosen`` [stay], sorted."""
+        file = self._file(number)
+        packed = np.fromfile(file, _ROW) if file.exists() else np.empty(0, _ROW)
+        packed = packed[chosen[packed["key"] >> _STAY_SHIFT]]
+        rows = pl.DataFrame({name: np.ascontiguousarray(packed[name]) for name in _ROW.names or ()})
+        rows = rows.sort("key", "value")
+        key = rows["key"].to_numpy()
+        feature = pl.Series((key & ((1 << _FEATURE_BITS) - 1)).astype(np.uint32))
+        unpacked = {
+            "stay_id": self._stay_ids[key >> _STAY_SHIFT],
+            "minute": ((key >> _FEATURE_BITS) & ((1 << _MINUTE_BITS) - 1)) + _EARLIEST_MINUTE,
+            "feature": feature.cat.to(self._schema["feature"]),
+            "value": rows["value"],
+        }
+        return typed(pl.DataFrame(unpacked), self._schema)
 
-    def _count(self, rows: pl.DataFrame) -> None:
-        minutes = rows.select(stay=_STAY, minute=_MINUTE).group_by("stay")
-        counted = minutes.agg(values=pl.len(), first_minute=pl.min("minute"), last_minute=pl.max("minute"))
-        counted = counted.with_columns(stay_id=self._stay_ids.gather(counted["stay"]))
-        self._counts = (
-            pl.concat([self._counts, typed(counted, _COUNTS)])
-            .group_by("stay_id")
-            .agg(pl.sum("values"), pl.min("first_minute"), pl.max("last_minute"))
-        )
-
-
-_NO_ROWS = pl.DataFrame(schema={"key": pl.Int64, "value": pl.Float64})
-
-
-def _write(rows: pl.DataFrame, file: Path) -> None:
-    encoded = BytesIO()  # not straight to the file: of a full disk Polars says only "transport error"
-    rows.write_ipc(encoded)
-    file.write_bytes(encoded.getbuffer())
+    def _places(self, stay_ids: Int) -> Int:
+        """Return the place of each id among all stays."""
+        if len(self._stay_ids) and self._stay_ids[-1] < _TABLE_SIZE:
+            table = np.zeros(self._stay_ids[-1] + 1, np.int64)
+            table[self._stay_ids] = np.arange(len(self._stay_ids))
+            return table[stay_ids]
+        return np.searchsorted(self._stay_ids, stay_ids)
