@@ -2,9 +2,9 @@
 -- without a stay, without a number or marked as an error are left out. The window is closed at ICU admission
 -- and open at its end. Minutes are whole, counted from ICU admission.
 select
-    e.icustay_id as stay_id,
+    cast(e.icustay_id as integer) as stay_id,
     cast(floor(cast(extract(epoch from (e.charttime - i.intime)) as double precision) / 60) as integer) as minute,
-    e.itemid as itemid,
+    cast(e.itemid as integer) as itemid,
     cast(e.valuenum as double precision) as value
 from chartevents e
 inner join icustays i on i.icustay_id = e.icustay_id

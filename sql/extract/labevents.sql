@@ -1,9 +1,9 @@
 -- Laboratory values of the given stays and items inside the window. LABEVENTS names no ICU stay, and one row
 -- in five names no admission, so a row belongs to every stay of its patient whose window holds its time.
 select
-    i.icustay_id as stay_id,
+    cast(i.icustay_id as integer) as stay_id,
     cast(floor(cast(extract(epoch from (e.charttime - i.intime)) as double precision) / 60) as integer) as minute,
-    e.itemid as itemid,
+    cast(e.itemid as integer) as itemid,
     cast(e.valuenum as double precision) as value
 from labevents e
 inner join icustays i on i.subject_id = e.subject_id

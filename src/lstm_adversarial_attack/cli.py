@@ -74,6 +74,7 @@ app = App(
     version=__version__,
     config=[_layered_settings],
     help_format="markdown",
+    suppress_keyboard_interrupt=False,  # `main` says how to go on
 )
 
 

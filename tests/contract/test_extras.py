@@ -15,7 +15,6 @@ PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_te
 
 #: Import names of the distributions that the extras name.
 MODULES = {
-    "adbc-driver-postgresql": "adbc_driver_postgresql",
     "duckdb": "duckdb",
     "jinja2": "jinja2",
     "optuna": "optuna",

@@ -2,9 +2,9 @@
 -- the stay, and are negative before it. The rows that name no admission, one in five, are lost, as they are to the
 -- published reference system.
 select
-    i.icustay_id as stay_id,
+    cast(i.icustay_id as integer) as stay_id,
     cast(floor(cast(extract(epoch from (e.charttime - i.intime)) as double precision) / 60) as integer) as minute,
-    e.itemid as itemid,
+    cast(e.itemid as integer) as itemid,
     cast(e.valuenum as double precision) as value
 from labevents e
 inner join icustays i on i.hadm_id = e.hadm_id

@@ -31,7 +31,6 @@ MANIFEST_NAME = "manifest.json"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SOURCES = (".py", ".yaml", ".sql", ".j2", ".css", ".js")
 _LIBRARIES = (
-    "adbc-driver-postgresql",
     "duckdb",
     "jinja2",
     "msgspec",
