@@ -53,8 +53,8 @@ format: setup-dev ## Mend style
 bench: setup-dev ## Time the parts that matter, side by side
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_attack_step.py
 
-bench-data: setup-dev ## Time loading, extraction and preprocessing against their yardsticks (STAYS=, ARGS=)
-	$(BIN)/python benchmarks/bench_data.py --stays $(if $(filter file default,$(origin STAYS)),10000,$(STAYS)) $(ARGS)
+bench-data: setup-dev ## Time loading, extraction and preprocessing against their yardsticks (ARGS=)
+	$(BIN)/python benchmarks/bench_data.py $(ARGS)
 	$(BIN)/python benchmarks/bench_preprocess.py
 
 lock: setup-dev ## Resolve the lock files under requirements/ anew

@@ -97,7 +97,7 @@ class MimicPostgres:
             raise UserError(f"{where}: {error.diag.message_primary}; is it a MIMIC-III database?") from None
         except (psycopg2.DataError, psycopg2.ProgrammingError, UnexpectedRowError):
             raise UserError(f"{where}: a column is not of the type that it has in MIMIC-III") from None
-        except psycopg2.OperationalError as error:
+        except psycopg2.DatabaseError as error:  # not always an OperationalError when it breaks within a COPY
             raise UserError(f"{self._shown}: the connection broke ({one_line(error)}); try again") from None
 
 

@@ -17,6 +17,8 @@ _BATCHES_AHEAD = 2
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 #: Of the signature, the flags and the length of an extension, which PostgreSQL leaves empty.
 _HEADER_BYTES = len(_SIGNATURE) + 8
+#: What ends the stream, in place of the number of a row's columns.
+_TRAILER = b"\xff\xff"
 
 
 class UnexpectedRowError(Exception):
@@ -56,6 +58,8 @@ def copied_rows(
         if wrong.any():
             raise UnexpectedRowError
         yield rows
+    if rest != _TRAILER:
+        raise UnexpectedRowError
 
 
 class _Parts(io.RawIOBase):
