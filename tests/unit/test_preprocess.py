@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from lstm_adversarial_attack.datasets import load_dataset
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.frames import MEASUREMENTS, SAMPLES, SPLITS, STAYS, typed, with_features
 from lstm_adversarial_attack.preprocess.core import Prepared, Tensors, prepare
+from lstm_adversarial_attack.preprocess.parallel import in_order
 from lstm_adversarial_attack.preprocess.scale import MeasuredCells, fit_scaling
 from lstm_adversarial_attack.preprocess.split import patient_splits, split_stays
 from lstm_adversarial_attack.preprocess.split_file import WORDS
@@ -336,8 +338,32 @@ def test_volumes_of_an_hour_add_up_and_levels_are_averaged() -> None:
 @pytest.mark.parametrize("rows", [[(0, 30, 0, 4.0), (0, 130, 0, 5.0)], [(0, 30, 0, 4.0), (1, 130, 0, 5.0)]])
 def test_rows_out_of_order_are_refused(rows: list[Row]) -> None:
     backward = measurements_of(rows).reverse()
-    with pytest.raises(ValueError, match="not ordered"):
+    with pytest.raises(ValueError, match="measurements are not ordered"):
         prepared(samples_of(3), backward, CLINICAL)
+
+
+def test_samples_out_of_order_are_refused() -> None:
+    with pytest.raises(ValueError, match="samples are not ordered"):
+        prepared(samples_of(3).reverse(), measurements_of([]), CLINICAL)
+
+
+def test_what_is_done_two_at_a_time_comes_in_order() -> None:
+    second_done = Event()
+
+    def work(item: int) -> int:
+        if item == 0:
+            assert second_done.wait(10)  # the first item ends after the second
+        if item == 1:
+            second_done.set()
+        if item == 7:
+            raise UserError("seven")
+        return item
+
+    done = in_order(work, range(9))
+    assert [next(done) for _ in range(7)] == list(range(7))
+    with pytest.raises(UserError, match="seven"):
+        next(done)
+    assert list(in_order(work, [])) == []
 
 
 # Static data

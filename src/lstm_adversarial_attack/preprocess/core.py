@@ -23,6 +23,7 @@ from lstm_adversarial_attack.preprocess.impute import (
     interpolate,
     last_observed_hours,
 )
+from lstm_adversarial_attack.preprocess.parallel import in_order
 from lstm_adversarial_attack.preprocess.scale import MeasuredCells, fit_scaling, scaled
 from lstm_adversarial_attack.preprocess.static import StaticData, first_values, static_data
 from lstm_adversarial_attack.settings import PreprocessSettings
@@ -60,18 +61,22 @@ class Window:
     outside: Outside | None
 
     @classmethod
-    def empty(cls, samples: int, hours: int, features: int, *, whole: bool) -> Window:
-        """Return one without a measured cell; ``whole`` if it is to hold what lies next to the window too."""
-        outside = Outside.nothing(samples, features) if whole else None
-        return cls(np.full((samples, hours, features), np.nan), outside)
+    def blank(cls, samples: int, hours: int, features: int, *, whole: bool) -> Window:
+        """Return one that holds nothing sensible before every part is `put`.
 
-    def put(self, start: int, hourly: Hourly) -> None:
-        """Take over the hours of some samples, of which the first is the one at ``start``."""
-        hours = self.values.shape[1]
-        inside = hourly.where((hourly.hour >= 0) & (hourly.hour < hours))
-        self.values[start + inside.stay, inside.hour] = inside.values.T
+        ``whole`` tells whether it is to hold what lies next to the window too.
+        """
+        outside = Outside.blank(samples, features) if whole else None
+        return cls(np.empty((samples, hours, features)), outside)
+
+    def put(self, part: slice, hourly: Hourly) -> None:
+        """Take over all hours of some samples, of which the first is stay 0 of ``hourly``."""
+        values = self.values[part]
+        values[:] = np.nan
+        inside = hourly.where((hourly.hour >= 0) & (hourly.hour < values.shape[1]))
+        values[inside.stay, inside.hour] = inside.values.T
         if self.outside is not None:
-            self.outside.put(start, hourly, hours)
+            self.outside[part].put(hourly, values.shape[1])
 
     def imputed(self, part: slice) -> tuple[Float, Mask, Hours]:
         """Return values, with NaN only where the sample itself has none to fill with, observed and last_observed."""
@@ -118,21 +123,30 @@ def prepare(
         hours: length of the window.
         stays_at_once: how many stays are read at once; the result does not depend on it.
         on_samples: called with the number of samples read so far.
+
+    Raises:
+        ValueError: samples or measurements are not in their order (a defect of the program, not of the input).
     """
     ids, width = samples["stay_id"].to_numpy(), len(features.features)
+    if np.any(np.diff(ids) <= 0):
+        raise ValueError("samples are not ordered by stay")
     whole = settings.imputation == "interpolate"
     counted = np.ones(len(ids), bool) if settings.statistics == "all" else (samples["split"] == "train").to_numpy()
-    window = Window.empty(len(ids), hours, width, whole=whole)
+    window = Window.blank(len(ids), hours, width, whole=whole)
     cells = MeasuredCells(width)
-    measured = np.full((len(ids), len(features.static_measurements)), np.nan)
-    for start in range(0, len(ids), stays_at_once):
-        part = slice(start, start + stays_at_once)
+    measured = np.empty((len(ids), len(features.static_measurements)))
+
+    def read(part: slice) -> tuple[int, Float]:
         rows = read_rows(measurements, ids[part])
-        inside = rows.within(hours * MINUTES)
-        hourly = hourly_values((rows if whole else inside).of(0, width), features.features)
-        window.put(start, hourly)
-        cells.add(hourly.where(counted[part][hourly.stay]).values)
-        measured[part] = first_values(inside.of(width, len(features.recorded)), *measured[part].shape)
-        on_samples(min(part.stop, len(ids)))
+        changing, static = rows.of(0, width), rows.of(width, len(features.recorded)).within(hours * MINUTES)
+        hourly = hourly_values(changing if whole else changing.within(hours * MINUTES), features.features)
+        window.put(part, hourly)
+        measured[part] = first_values(static, *measured[part].shape)
+        return part.stop, hourly.where(counted[part][hourly.stay]).values
+
+    parts = [slice(start, min(start + stays_at_once, len(ids))) for start in range(0, len(ids), stays_at_once)]
+    for done, values in in_order(read, parts):
+        cells.add(values)
+        on_samples(done)
     scaling = fit_scaling(cells, features.features, settings)
     return Prepared(window, scaling, static_data(samples, features, measured, counted))

@@ -113,19 +113,23 @@ def hourly_values(rows: Rows, features: tuple[Feature, ...]) -> Hourly:
     Raises:
         ValueError: the rows are not in their order (a defect of the program, not of the input).
     """
-    hour = (rows.minute // MINUTES).astype(np.int64)
+    hour = rows.minute // np.int32(MINUTES)
     lowest, highest = (int(hour.min()), int(hour.max())) if len(hour) else (0, 0)
-    place = rows.stay * (highest - lowest + 1) + (hour - lowest)
-    first = np.flatnonzero(np.diff(place, prepend=-1))
+    place = rows.stay * (highest - lowest + 1)
+    place += hour
+    new = np.append(True, place[1:] != place[:-1])[: len(place)]
+    first = np.flatnonzero(new)
     if np.any(np.diff(place[first]) < 0):
         raise ValueError("measurements are not ordered by stay and minute")
-    row = np.repeat(np.arange(len(first)), np.diff(first, append=len(place)))
     shape = (len(features), len(first))
-    cell = rows.column * np.int64(len(first)) + row
-    sums = np.bincount(cell, weights=rows.value, minlength=shape[0] * shape[1]).reshape(shape)
+    cell = rows.column * np.int64(len(first))
+    cell += np.cumsum(new)
+    cell -= 1
     counts = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
+    sums = np.bincount(cell, weights=rows.value, minlength=counts.size).reshape(shape).astype(np.float64, copy=False)
     for index, feature in enumerate(features):
         if feature.measurement.hourly == "sum":
             np.minimum(counts[index], 1, out=counts[index])
     with np.errstate(invalid="ignore"):  # 0 / 0 where nothing was measured
-        return Hourly(rows.stay[first], hour[first], sums / counts)
+        sums /= counts
+    return Hourly(rows.stay[first], hour[first].astype(np.int64), sums)

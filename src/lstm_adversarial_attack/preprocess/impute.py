@@ -29,24 +29,42 @@ class Outside:
     after: Float
 
     @classmethod
-    def nothing(cls, stays: int, features: int) -> Outside:
-        """Return that of stays without any value outside the window."""
-        return cls(*(np.full((stays, features), np.nan) for _ in range(4)))
+    def blank(cls, stays: int, features: int) -> Outside:
+        """Return one that holds nothing sensible before every part is `put`."""
+        return cls(*(np.empty((stays, features)) for _ in range(4)))
 
-    def put(self, start: int, hourly: Hourly, hours: int) -> None:
-        """Take over from ``hourly``, whose first stay is the one at ``start``, what lies next to the window."""
-        _keep_last(self.hour_before[start:], self.before[start:], hourly.where(hourly.hour < 0))
+    def put(self, hourly: Hourly, hours: int) -> None:
+        """Take over what lies next to the window of ``hours`` from all hours of the same stays."""
+        _put_last(self.hour_before, self.before, hourly.where(hourly.hour < 0))
         late = hourly.where(hourly.hour >= hours)
         backward = Hourly(late.stay[::-1], late.hour[::-1], late.values[:, ::-1])
-        _keep_last(self.hour_after[start:], self.after[start:], backward)
+        _put_last(self.hour_after, self.after, backward)
+
+    def closed(self, values: Float, first: Hours, last: Hours) -> Outside:
+        """Return one without gaps: beyond the first and the last value a stay has, the line goes on level.
+
+        Args:
+            values: [stay, hour, feature], those of the window, NaN where not measured.
+            first: [stay, 1, feature], the first measured hour; the length of the window if there is none.
+            last: the same shape, the last measured hour, -1 if there is none.
+        """
+        length = values.shape[1]
+        known = np.concatenate([self.before[:, None], values, self.after[:, None]], axis=1)
+        return Outside(
+            np.where(np.isnan(self.before), -1.0, self.hour_before),
+            np.where(np.isnan(self.before), _at_hours(known, first + 1)[:, 0], self.before),
+            np.where(np.isnan(self.after), length, self.hour_after),
+            np.where(np.isnan(self.after), _at_hours(known, last + 1)[:, 0], self.after),
+        )
 
     def __getitem__(self, part: slice) -> Outside:
         """Return that of some stays."""
         return Outside(self.hour_before[part], self.before[part], self.hour_after[part], self.after[part])
 
 
-def _keep_last(hour: Float, value: Float, hourly: Hourly) -> None:
+def _put_last(hour: Float, value: Float, hourly: Hourly) -> None:
     """Write what each stay's last row with a value says into ``hour`` and ``value`` [stay, feature]."""
+    hour[:], value[:] = np.nan, np.nan
     first = np.flatnonzero(np.diff(hourly.stay, prepend=-1))
     if len(first) == 0:
         return
@@ -88,18 +106,20 @@ def interpolate(values: Float, last_observed: Hours, outside: Outside) -> Float:
         last_observed: the same shape, as `last_observed_hours` returns it.
         outside: of the same stays.
     """
-    length = values.shape[1]
-    hour = np.arange(length, dtype=np.int16)[None, :, None]
-    backward = np.where(np.isnan(values), np.int16(length), hour)[:, ::-1]
-    following = np.minimum.accumulate(backward, axis=1)[:, ::-1]
-    known = np.concatenate([outside.before[:, None], values, outside.after[:, None]], axis=1)
-    left, right = _at_hours(known, last_observed + 1), _at_hours(known, following + 1)
-    left_hour = np.where(last_observed < 0, outside.hour_before[:, None], last_observed)
-    right_hour = np.where(following == length, outside.hour_after[:, None], following)
-    with np.errstate(invalid="ignore"):  # 0 / 0 where the cell was measured, and so both ends are the same
-        line = (right - left) / (right_hour - left_hour) * (hour - left_hour) + left
-    line = np.where(np.isnan(left), right, line)
-    return np.where(np.isnan(right) | (left_hour == right_hour), left, line)
+    stays, length, features = values.shape
+    following = np.full((stays, length + 1, features), length, np.int16)  # from an hour before the window on
+    backward = np.where(np.isnan(values), np.int16(length), np.arange(length, dtype=np.int16)[:, None])[:, ::-1]
+    np.minimum.accumulate(backward, axis=1, out=following[:, -2::-1])
+    ends = outside.closed(values, following[:, :1], last_observed[:, -1:])
+    known = np.concatenate([ends.before[:, None], values, ends.after[:, None]], axis=1)
+    left, line = _at_hours(known, last_observed + 1), _at_hours(known, following[:, 1:] + 1)
+    left_hour = np.where(last_observed < 0, ends.hour_before[:, None], last_observed)
+    right_hour = np.where(following[:, 1:] == length, ends.hour_after[:, None], following[:, 1:])
+    line -= left
+    line /= right_hour - left_hour
+    line *= np.arange(length)[:, None] - left_hour
+    line += left
+    return line
 
 
 def _at_hours(values: Float, hours: Hours) -> Float:

@@ -9,6 +9,7 @@ import numpy as np
 from lstm_adversarial_attack.artifacts.contents import Scaling
 from lstm_adversarial_attack.catalogue import Feature, Measurement
 from lstm_adversarial_attack.preprocess.hourly import Float
+from lstm_adversarial_attack.preprocess.parallel import in_order
 from lstm_adversarial_attack.settings import PreprocessSettings
 
 #: Percentiles that min-max scaling maps to 0 and 1.
@@ -47,14 +48,14 @@ def fit_scaling(cells: MeasuredCells, features: tuple[Feature, ...], settings: P
     """
     bounded = settings.scaling == "min-max"
     fit = _percentile_range if bounded else _mean_and_spread
-    mean, std, fill = [], [], []
-    for index, feature in enumerate(features):
-        measured = cells.of(index)
-        centre, spread = _usable(fit, measured, feature.measurement) or _of_catalogue(feature.measurement, bounded)
+
+    def statistics(index: int) -> tuple[float, float, float]:
+        measured, entry = cells.of(index), features[index].measurement
         median = settings.imputation == "interpolate" and measured.size > 0
-        mean.append(centre)
-        std.append(spread)
-        fill.append(float(np.median(measured)) if median else feature.measurement.normal)
+        fill = float(np.median(measured)) if median else entry.normal
+        return *(_usable(fit, measured, entry) or _of_catalogue(entry, bounded)), fill
+
+    mean, std, fill = (list(found) for found in zip(*in_order(statistics, range(len(features))), strict=True))
     low, high = ([0.0] * len(features), [1.0] * len(features)) if bounded else (None, None)
     return Scaling(mean, std, settings.scaling, low, high, fill)
 

@@ -18,6 +18,7 @@ from lstm_adversarial_attack.frames import MEASUREMENTS, SAMPLES, SPLITS, STAYS,
 from lstm_adversarial_attack.preprocess.card import CardInputs, write_card
 from lstm_adversarial_attack.preprocess.card_cells import CellSummary
 from lstm_adversarial_attack.preprocess.core import Prepared, Tensors, prepare
+from lstm_adversarial_attack.preprocess.parallel import in_order
 from lstm_adversarial_attack.preprocess.split import split_stays
 from lstm_adversarial_attack.preprocess.split_file import split_file_digest
 from lstm_adversarial_attack.preprocess.tensor_file import TensorFile
@@ -26,7 +27,7 @@ from lstm_adversarial_attack.settings import PreprocessSettings, as_manifest
 from lstm_adversarial_attack.stage import Context, Stage
 
 #: Samples whose tensors are made at once; a few fit a processor's cache.
-_SAMPLES_AT_ONCE = 512
+_SAMPLES_AT_ONCE = 256
 
 
 def identity(settings: PreprocessSettings) -> dict[str, Any]:
@@ -95,12 +96,12 @@ def _write_tensors(path: Path, prepared: Prepared, progress: StageProgress) -> C
     with TensorFile(path, shapes) as file:
         for name, array in beside.items():
             file.write(name, 0, array)
-        for start in range(0, samples, _SAMPLES_AT_ONCE):
-            part = prepared.tensors(slice(start, start + _SAMPLES_AT_ONCE))
-            cells.add(part.values, part.observed)
+        parts = [slice(start, min(start + _SAMPLES_AT_ONCE, samples)) for start in range(0, samples, _SAMPLES_AT_ONCE)]
+        for part, made in zip(parts, in_order(prepared.tensors, parts), strict=True):
+            cells.add(made.values, made.observed)
             for field in fields(Tensors):
-                file.write(field.name, start, getattr(part, field.name))
-            progress.reach(min(start + _SAMPLES_AT_ONCE, samples))
+                file.write(field.name, part.start, getattr(made, field.name))
+            progress.reach(part.stop)
     return cells
 
 
