@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from safetensors.numpy import load_file
 
 from end_to_end.conftest import KINDS, Run, digests, read_json
 
@@ -95,6 +96,20 @@ def test_every_example_turns_the_prediction_within_the_physiological_range(synth
         & (pl.col("value") <= pl.max_horizontal("high", "original") + slack)
     ).to_series()
     assert inside.all()
+
+
+def test_examples_of_clipped_data_stay_within_the_clip(finish: Callable[..., Run], tmp_path: Path) -> None:
+    """Protocol reference maps percentiles to 0 and 1: a value beyond them could not have come from any measurement."""
+    out = finish(tmp_path / "run", "synthetic:600", "--protocol", "reference").out
+    values = load_file(out / "dataset" / "tensors.safetensors")["values"]
+    names = [feature["name"] for feature in read_json(out / "dataset" / "features.json")["features"]]
+    cells = pl.read_parquet(out / "examples" / "perturbations.parquet").cast({"feature": pl.Enum(names)})
+    assert cells.height > 0
+    at = (cells["sample"].to_numpy(), cells["hour"].to_numpy(), cells["feature"].to_physical().to_numpy())
+    changed = values[at] + cells["delta"].to_numpy()
+    assert changed.min() >= -1e-5
+    assert changed.max() <= 1 + 1e-5
+    assert (values.min(), values.max()) == (0.0, 1.0)
 
 
 def test_what_the_user_asks_for_beats_what_a_search_found(finish: Callable[..., Run], tmp_path: Path) -> None:

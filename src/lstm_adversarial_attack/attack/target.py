@@ -21,11 +21,11 @@ _SLACK = 1e-4
 
 @dataclass(frozen=True)
 class Target:
-    """A model with its threshold, a dataset, and the physiological bounds of each feature.
+    """A model with its threshold, a dataset, and the bounds of each feature.
 
     Attributes:
-        lower: [feature], standardised units.
-        upper: [feature], standardised units.
+        lower: [feature], model units.
+        upper: [feature], model units.
     """
 
     decision: Decision
@@ -86,8 +86,17 @@ def load_target(dataset_artifact: Artifact, model_artifact: Artifact, device: to
         )
     dataset = load_dataset(dataset_artifact, device)
     model, card = load_model(model_artifact)
-    mean = torch.tensor(dataset.scaling.mean, dtype=torch.float64)
-    std = torch.tensor(dataset.scaling.std, dtype=torch.float64)
-    ranges = torch.tensor([f.measurement.physiological for f in dataset.features.features], dtype=torch.float64)
-    lower, upper = (((ranges[:, side] - mean) / std).float().to(device) for side in (0, 1))
+    lower, upper = (bound.float().to(device) for bound in _bounds(dataset))
     return Target(Decision(model, card.threshold).to(device).eval(), dataset, lower, upper)
+
+
+def _bounds(dataset: LoadedDataset) -> tuple[Tensor, Tensor]:
+    """Return the physiological range in model units [feature], within the range that scaling can produce."""
+    scaling = dataset.scaling
+    mean, std = (torch.tensor(figure, dtype=torch.float64) for figure in (scaling.mean, scaling.std))
+    ranges = torch.tensor([f.measurement.physiological for f in dataset.features.features], dtype=torch.float64)
+    lower, upper = ((ranges[:, side] - mean) / std for side in (0, 1))
+    if scaling.low is not None and scaling.high is not None:
+        lower = torch.maximum(lower, torch.tensor(scaling.low, dtype=torch.float64))
+        upper = torch.minimum(upper, torch.tensor(scaling.high, dtype=torch.float64))
+    return lower, torch.maximum(lower, upper)  # where the two ranges do not meet, nothing can be changed
