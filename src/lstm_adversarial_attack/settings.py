@@ -54,7 +54,7 @@ class ExtractSettings:
     admissions, those with values over all these hours."""
 
     min_measurements: Natural = 1
-    """Cohort rule: least number of accepted values inside the window."""
+    """Cohort rule: least number of accepted values inside the window, or in the admission where that is the sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,8 @@ class PreprocessSettings:
     imputation: Literal["forward-fill", "interpolate"] = "forward-fill"
     """What cells without a value hold. forward-fill: the last hour's value, and before the first value the
     catalogue's normal value. interpolate: the straight line between the values before and after, which looks into
-    the future, and the median of all samples where a feature was never measured."""
+    the future, and the median of all samples where a feature was never measured. Volumes, which add up over an hour,
+    are 0 in hours without one."""
 
     scaling: Literal["standard", "min-max"] = "standard"
     """standard: subtract the mean and divide by the standard deviation of the measured cells. min-max: clip to

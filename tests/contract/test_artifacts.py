@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -298,6 +299,35 @@ def test_only_one_writer_at_a_time(tmp_path: Path) -> None:
 
 def test_lock_of_a_killed_writer_is_free(killed: Path) -> None:
     write(killed)
+
+
+@pytest.mark.parametrize("out", ["/proc/x", "/proc/x/y"])
+def test_where_no_folder_can_be_made_is_told_at_once(out: str) -> None:
+    with pytest.raises(UserError, match=rf"^{out}: cannot be written here \([\w ]+\); give --out another address$"):
+        write(Path(out))
+
+
+@pytest.mark.parametrize(("times", "tries"), [(3, 4), (99, 100), (1_000, 100)])
+def test_a_work_folder_that_vanishes_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, tries: int
+) -> None:
+    """Who held the lock removes the folder after it was opened and before it was locked; not for ever, though."""
+    flock = fcntl.flock
+    locked: list[int] = []
+
+    def vanishing(handle: int, operation: int) -> None:
+        locked.append(handle)
+        if len(locked) <= times:
+            shutil.rmtree(tmp_path / ".report.work")
+        flock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", vanishing)
+    if times < tries:
+        write(tmp_path / "report")
+    else:
+        with pytest.raises(UserError, match=r"cannot be written here .*vanishes"):
+            write(tmp_path / "report")
+    assert len(locked) == tries
 
 
 # --- what is refused --------------------------------------------------------------------------------------------

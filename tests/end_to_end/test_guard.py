@@ -6,13 +6,14 @@ import csv
 import gzip
 import io
 import re
+import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from end_to_end.conftest import Run, read_json
+from end_to_end.conftest import Run, command, read_json
 
 #: Files for patients' rows; every other file is for people and logs.
 TABLES = {".parquet", ".safetensors"}
@@ -99,3 +100,35 @@ def test_no_record_of_the_challenge_is_told(finish: Callable[..., Run], challeng
     run = finish(tmp_path / "run", f"challenge2012:{folder}", "--features", "icu-extended")
 
     assert {where: found for where, text in texts_of(run) if (found := told(text, ids, set()))} == {}
+
+
+@pytest.mark.demo
+@pytest.mark.parametrize("table", ["CHARTEVENTS", "ICUSTAYS", "LABEVENTS"])
+@pytest.mark.parametrize("damage", ["text for a number", "short row", "cut off"])
+def test_no_failure_tells_of_anybody(demo: Path, tmp_path: Path, table: str, damage: str) -> None:
+    ids, dates = identities_of_the_demo(demo)
+    for file in demo.glob("*.csv.gz"):
+        (tmp_path / file.name).symlink_to(file)
+    lines = gzip.decompress((demo / f"{table}.csv.gz").read_bytes()).splitlines(keepends=True)
+    middle = len(lines) // 2
+    if damage == "text for a number":
+        lines[middle] = lines[middle].replace(b",", b",x", 1)
+        lines[middle] = b",".join(cell[:1] + b"?" if cell[:1].isdigit() else cell for cell in lines[middle].split(b","))
+    elif damage == "short row":
+        lines[middle] = lines[middle].rpartition(b",")[0] + b"\n"
+    (tmp_path / f"{table}.csv.gz").unlink()
+    content = gzip.compress(b"".join(lines), compresslevel=1)
+    (tmp_path / f"{table}.csv.gz").write_bytes(content[: len(content) // 2] if damage == "cut off" else content)
+
+    failed = subprocess.run(
+        command("extract", "--source", f"csv:{tmp_path}", "--out", tmp_path / "events"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert failed.returncode == 2, failed.stderr
+    assert f"{table}.csv.gz" in failed.stderr
+    assert len([line for line in failed.stderr.splitlines() if "error" in line.lower()]) == 1
+    assert told(failed.stdout + failed.stderr, ids, dates) == set()

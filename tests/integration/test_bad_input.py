@@ -555,6 +555,22 @@ BAD_CATALOGUES: dict[str, tuple[Callable[[dict[str, Any]], Any], list[str]]] = {
         ["'lactate'", "[5.0, 1.0] is empty"],
     ),
     "normal outside the range": (lambda c: c["measurements"]["lactate"].update(normal=99.0), ["'lactate'", "99.0"]),
+    "limit that is no number": (
+        lambda c: c["measurements"]["lactate"]["sources"][0].update(accepted={"gt": float("nan")}),
+        ["'lactate'", "50813", "gt nan is not a finite number"],
+    ),
+    "item that no table can have": (
+        lambda c: c["measurements"]["lactate"]["sources"][0].update(items=[2**31]),
+        ["'lactate'", "2147483648", "outside 1 to 2147483647"],
+    ),
+    "nothing accepted": (
+        lambda c: c["measurements"]["lactate"]["sources"][0].update(accepted={"gt": 5, "lt": 5}),
+        ["'lactate'", "50813", "the accepted range is empty"],
+    ),
+    "too little accepted": (
+        lambda c: c["measurements"]["lactate"]["sources"][0].update(accepted={"gt": 0, "lt": 5}),
+        ["'lactate'", "50813", "0 to 5 mmol/L", "does not hold", "[0.2, 30.0]"],
+    ),
     "no items": (lambda c: c["measurements"]["lactate"]["sources"][0].update(items=[]), ["'lactate'", "items"]),
     "item named twice": (
         lambda c: c["measurements"]["lactate"]["sources"][0].update(items=[50813, 50813]),

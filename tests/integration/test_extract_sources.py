@@ -6,7 +6,9 @@ import csv
 import gzip
 import io
 import re
+import shutil
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -368,6 +370,125 @@ def test_one_wrong_bit_in_a_gzip_file_is_seen(release: Release, lstm_aa_inside: 
     assert str(file) in result.stderr
     assert "not a whole .gz file" in result.stderr
     assert not (tmp_path / "events").exists()
+
+
+@pytest.mark.parametrize("table", ["CHARTEVENTS", "LABEVENTS"])
+@pytest.mark.parametrize("line", [2, 300_000])
+def test_bad_row_anywhere_in_a_large_gzip_file_ends_the_work(
+    lstm_aa: Any, synthetic_tables: Path, tmp_path: Path, table: str, line: int
+) -> None:
+    """Far more is left to read than any buffer holds when the reader gives up."""
+    shutil.copytree(synthetic_tables, tmp_path / "csv")
+    file = tmp_path / "csv" / f"{table}.csv.gz"
+    header, *rows = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
+    rows = (rows * (1 + 600_000 // len(rows)))[:600_000]
+    column = header.decode().upper().split(",").index("CHARTTIME")
+    cells = rows[line - 2].split(b",")
+    rows[line - 2] = b",".join([*cells[:column], b"garbage", *cells[column + 1 :]])
+    file.write_bytes(gzip.compress(header + b"".join(rows), compresslevel=1))
+
+    result = lstm_aa("extract", "--source", f"csv:{tmp_path / 'csv'}", "--out", "events", timeout=120)
+
+    assert result.returncode == 2, result.stderr
+    assert str(file) in result.stderr
+    assert "garbage" not in result.stderr
+
+
+# --- what a foreign database may hold -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", ["ICUSTAYS", "PATIENTS", "ADMISSIONS"])
+def test_rows_that_stand_twice_are_refused(release: Release, lstm_aa_inside: Any, tmp_path: Path, table: str) -> None:
+    release.chart(80)
+    release.rows[table] *= 2
+
+    result = lstm_aa_inside("extract", "--source", release.write(tmp_path / "csv"), "--out", "events")
+
+    assert result.returncode == 2
+    assert "1 of 2 ICU stays are there more than once" in result.stderr
+
+
+@pytest.mark.parametrize(("table", "key"), [("PATIENTS", "SUBJECT_ID"), ("ADMISSIONS", "HADM_ID")])
+def test_stay_without_a_patient_or_an_admission_is_counted(
+    release: Release, extract: Extract, tmp_path: Path, table: str, key: str
+) -> None:
+    release.chart(80)
+    release.stay(101, subject_id=2)
+    release.patient(2)
+    release.rows[table] = [row for row in release.rows[table] if row[key] in (1, 1100)]
+
+    events = extract(release.write(tmp_path / "csv"))
+
+    flow = events.json("extraction.json", Extraction).cohort_flow
+    assert [(step.rule, step.stays) for step in flow] == [
+        ("all", 2), ("linked", 1), ("adult", 1), ("whole_window", 1), ("min_measurements", 1),
+    ]  # fmt: skip
+
+
+def test_stay_without_an_outcome_is_counted(release: Release, extract: Extract, tmp_path: Path) -> None:
+    release.chart(80)
+    release.stay(101, subject_id=1)
+    release.rows["ADMISSIONS"][1]["HOSPITAL_EXPIRE_FLAG"] = ""
+
+    flow = extract(release.write(tmp_path / "csv")).json("extraction.json", Extraction).cohort_flow
+
+    assert [(step.rule, step.stays) for step in flow][:3] == [("all", 2), ("outcome", 1), ("adult", 1)]
+
+
+def test_outcome_that_is_none_is_refused(release: Release, lstm_aa_inside: Any, tmp_path: Path) -> None:
+    release.chart(80)
+    release.rows["ADMISSIONS"][0]["HOSPITAL_EXPIRE_FLAG"] = 2
+
+    result = lstm_aa_inside("extract", "--source", release.write(tmp_path / "csv"), "--out", "events")
+
+    assert result.returncode == 2
+    assert "1 of 1 ICU stays have a hospital_expire_flag that is neither 0 nor 1" in result.stderr
+
+
+@pytest.mark.parametrize("protocol", ["clinical", "reference"])
+def test_stay_of_unknown_length_is_left_out(
+    release: Release, lstm_aa_inside: Any, tmp_path: Path, protocol: str
+) -> None:
+    for hour in (0, 47):
+        release.chart(80, at=timedelta(hours=hour))
+    release.rows["ICUSTAYS"][0]["LOS"] = ""
+
+    source = release.write(tmp_path / "csv")
+    result = lstm_aa_inside("extract", "--source", source, "--protocol", protocol, "--out", "events")
+
+    assert result.returncode == 2
+    assert "leaves none of 1 stays" in result.stderr
+
+
+@pytest.mark.demo
+@pytest.mark.postgres
+@pytest.mark.parametrize("kind", ["numeric(3,1)", "boolean", "varchar"])
+def test_database_with_other_types_of_columns(extract: Extract, demo: Path, postgres: Any, kind: str) -> None:
+    schema = f"as {kind}"
+    with closing(postgres.as_admin("mimic")) as admin, admin.cursor() as cursor:
+        cursor.execute(f'create schema "{schema}"')
+        for table in ("patients", "chartevents", "labevents"):
+            cursor.execute(f'create view "{schema}".{table} as select * from mimiciii.{table}')
+        cursor.execute(
+            f'create view "{schema}".icustays as select icustay_id::numeric(9,1), subject_id::bigint, '
+            "hadm_id::numeric, dbsource, first_careunit, intime, los::numeric from mimiciii.icustays"
+        )
+        cursor.execute(
+            f'create view "{schema}".admissions as select hadm_id::numeric(9,1), admittime, dischtime, '
+            f"hospital_expire_flag::integer::{kind} as hospital_expire_flag, has_chartevents_data::text::numeric as "
+            "has_chartevents_data from mimiciii.admissions"
+        )
+        cursor.execute(f'grant usage on schema "{schema}" to {postgres.user}')
+        cursor.execute(f'grant select on all tables in schema "{schema}" to {postgres.user}')
+        cursor.execute(f"alter role {postgres.user} set extra_float_digits = 0")
+    try:
+        from_csv = extract(f"csv:{demo}", out="from-csv")
+        other = extract(postgres.address(schema=schema), out="other", env=postgres.env)
+    finally:
+        with closing(postgres.as_admin("mimic")) as admin, admin.cursor() as cursor:
+            cursor.execute(f"alter role {postgres.user} reset extra_float_digits")
+
+    assert other.digest == from_csv.digest
 
 
 # --- whole admissions, as the reference system takes them ---------------------------------------------------------

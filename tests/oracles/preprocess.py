@@ -55,13 +55,17 @@ def naive_preprocess(
         inside = hourly.reindex(range(hours))
         hour = pd.DataFrame(np.where(inside.notna(), inside.index.to_numpy()[:, None], np.nan))
         observed.append(inside.notna().to_numpy())
-        last_observed.append(hour.ffill().fillna(-1).to_numpy())
+        hour = pd.DataFrame(
+            {index: hour[index] if column.summed else hour[index].ffill() for index, column in enumerate(columns)}
+        )
+        last_observed.append(hour.fillna(-1).to_numpy())
         if counts:
             tables.append(hourly if imputation == "interpolate" else inside)
-        if imputation == "interpolate":
-            imputed.append(interpolated(hourly, hours).to_numpy())
-        else:
-            imputed.append(inside.ffill().to_numpy())
+        levels = interpolated(hourly, hours) if imputation == "interpolate" else inside.ffill()
+        for column in columns:
+            if column.summed:
+                levels[column.name] = inside[column.name]
+        imputed.append(levels.to_numpy())
     measured = pd.concat(tables, ignore_index=True)
     mean, std, fill = statistics(measured, columns, imputation, scaling)
     values = np.where(np.isnan(imputed), fill, imputed)
@@ -106,5 +110,5 @@ def statistics(
         mean.append(float(centre))
         std.append(float(spread))
         interpolating = imputation == "interpolate" and len(cells)
-        fill.append(float(cells.median()) if interpolating else column.normal)
+        fill.append(0.0 if column.summed else float(cells.median()) if interpolating else column.normal)
     return mean, std, fill

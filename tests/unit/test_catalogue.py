@@ -489,6 +489,15 @@ def test_both_data_sets_are_in_one_unit(demo_values: pl.DataFrame, challenge_val
         assert 1 / 1.5 < challenge / mimic < 1.5, name
 
 
+INF, NAN = float("inf"), float("nan")
+
+
+def of_ph(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the first source of the pH."""
+    source: dict[str, Any] = content["measurements"]["ph"]["sources"][0]
+    return source
+
+
 @pytest.fixture
 def raw() -> dict[str, Any]:
     text = resources.files("lstm_adversarial_attack.catalogue").joinpath("catalogue.yaml").read_text()
@@ -508,6 +517,24 @@ def raw() -> dict[str, Any]:
         (lambda c: c["measurements"]["ph"]["sources"][0].update(table="drugs"), "'ph'.*drugs"),
         (lambda c: c["measurements"]["ph"]["sources"].append(c["measurements"]["ph"]["sources"][0]), "50820.*twice"),
         (lambda c: c["measurements"]["ph"]["sources"][0].update(items=[50808]), "50808.*both 'calcium' and 'ph'"),
+        (lambda c: c["measurements"]["ph"].update(physiological=[-INF, 9]), "'ph': low end -inf.*finite"),
+        (lambda c: c["measurements"]["ph"].update(physiological=[6, NAN]), "'ph': high end nan.*finite"),
+        (lambda c: c["measurements"]["ph"].update(normal=NAN), "'ph': normal nan.*finite"),
+        (lambda c: c["measurements"]["ph"].update(precision=INF), "'ph': precision inf.*finite"),
+        (lambda c: of_ph(c).update(items=[0]), "'ph': item 0 of labevents lies outside 1 to 2147483647"),
+        (lambda c: of_ph(c).update(items=[-50820]), "'ph': item -50820 .*outside"),
+        (lambda c: of_ph(c).update(items=[2**31]), "'ph': item 2147483648 .*outside"),
+        (lambda c: of_ph(c).update(items=[10**400]), "'ph': item 10{400} .*outside"),
+        (lambda c: of_ph(c).update(accepted={"gt": NAN}), r"'ph': labevents \[50820\]: gt nan.*finite"),
+        (lambda c: of_ph(c).update(accepted={"le": INF}), "'ph': .*le inf.*finite"),
+        (lambda c: of_ph(c).update(conversion={"multiply": INF}), "'ph': .*multiply inf.*finite"),
+        (lambda c: of_ph(c).update(conversion={"add": NAN}), "'ph': .*add nan.*finite"),
+        (lambda c: of_ph(c).update(accepted={"ge": 8, "le": 6}), "'ph': .*accepted range is empty"),
+        (lambda c: of_ph(c).update(accepted={"ge": 7, "lt": 7}), "'ph': .*accepted range is empty"),
+        (lambda c: of_ph(c).update(accepted={"gt": 7, "ge": 7, "le": 7}), "'ph': .*accepted range is empty"),
+        (lambda c: of_ph(c).update(accepted={"gt": 6.7}), r"'ph': .*6\.7 to inf 1\) does not hold .*\[6\.7, 7\.8\]"),
+        (lambda c: of_ph(c).update(accepted={"le": 7.5}), "'ph': .*does not hold"),
+        (lambda c: of_ph(c).update(accepted={"le": 14}, conversion={"multiply": 0.5}), "'ph': .*to 7 1.*does not hold"),
         (lambda c: c["feature_sets"]["icu-19"]["features"].append("mood"), "'icu-19'.*'mood'"),
         (lambda c: c["feature_sets"]["icu-19"]["features"].append("ph"), "'icu-19'.*twice"),
         (lambda c: c["feature_sets"]["reference-19"]["only_items"].update(ph=[1]), "item 1 does not record 'ph'"),
@@ -523,12 +550,30 @@ def test_a_wrong_entry_is_named(raw: dict[str, Any], tmp_path: Any, change: Any,
         load_catalogue(file)
 
 
+@pytest.mark.parametrize(
+    ("accepted", "conversion"),
+    [
+        ({}, {}),
+        ({"ge": 6.7, "le": 7.8}, {}),
+        ({"ge": 67, "le": 78}, {"multiply": 0.1}),  # 67 * 0.1 is a little more than 6.7
+        ({"ge": 38.06, "le": 40.04}, {"add": -26, "multiply": 5 / 9}),
+    ],
+)
+def test_an_accepted_range_may_be_the_physiological_one(
+    raw: dict[str, Any], tmp_path: Any, accepted: dict[str, float], conversion: dict[str, float]
+) -> None:
+    of_ph(raw).update(accepted=accepted, conversion=conversion, items=[2**31 - 1])
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(raw))
+    assert load_catalogue(file).measurements["ph"].sources[0].items == (2**31 - 1,)
+
+
 def test_an_unknown_feature_set_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"'icu-20'.*icu-19, icu-extended, reference-19"):
         load_catalogue().feature_set("icu-20")
 
 
-@pytest.mark.parametrize("content", ["a: [", "- 1", "", "3"])
+@pytest.mark.parametrize("content", ["a: [", "- 1", "", "3", "a: 2020-99-99", f"a: {'9' * 5000}"])
 def test_what_is_no_catalogue_is_refused(tmp_path: Any, content: str) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(content)

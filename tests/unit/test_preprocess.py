@@ -324,8 +324,9 @@ def test_a_feature_without_spread_gets_the_catalogues_scale() -> None:
         low, high = feature.measurement.physiological
         assert (standard.mean[index], standard.std[index]) == (feature.measurement.normal, (high - low) / 6)
         assert (bounded.mean[index], bounded.std[index]) == (low, high - low)
-    assert standard.fill == [feature.measurement.normal for feature in FEATURES.features]
-    assert bounded.fill == [5.0, 1.1, FEATURES.features[2].measurement.normal]
+    levels = [0.0 if f.measurement.hourly == "sum" else f.measurement.normal for f in FEATURES.features]
+    assert standard.fill == levels
+    assert bounded.fill == [5.0, 1.1, 0.0]
     assert (standard.low, standard.high) == (None, None)
 
 

@@ -31,6 +31,8 @@ from lstm_adversarial_attack.frames import Schema, conform
 T = TypeVar("T")
 
 _REPLACED = "replaced"
+#: Times that the work folder may vanish under who wants to lock it.
+_MOST_TRIES = 100
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
@@ -258,24 +260,41 @@ def write_artifact(out: Path, identity: Identity, *, stage: str, how: Any = None
 
 def _locked(work_root: Path, out: Path) -> IO[str]:
     """Make the work folder and return an open lock in it, which the system takes back when the process dies."""
-    path = work_root / "lock"
-    while True:
-        try:
+    try:
+        for _ in range(_MOST_TRIES):
             work_root.mkdir(parents=True, exist_ok=True)
-            lock = path.open("w")
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+            lock = _lock_in(work_root)
+            if lock:
                 return lock
-        except BlockingIOError as error:
-            raise UserError(
-                f"{out}: another process is writing this artifact; wait for it or give --out another"
-            ) from error
-        except FileNotFoundError:
-            pass  # who held the lock has just finished and removed the folder
-        except OSError as error:
-            if disk_is_full(error):
-                raise
-            raise UserError(f"{out}: cannot be written here ({error.strerror}); give --out another address") from error
+    except BlockingIOError as error:
+        raise UserError(
+            f"{out}: another process is writing this artifact; wait for it or give --out another"
+        ) from error
+    except OSError as error:
+        if disk_is_full(error):
+            raise
+        raise UserError(f"{out}: cannot be written here ({error.strerror}); give --out another address") from error
+    raise UserError(f"{out}: cannot be written here ({work_root} vanishes again and again); give --out another address")
+
+
+def _lock_in(work_root: Path) -> IO[str] | None:
+    """Return the lock, or None where who held it has just finished and removed the folder."""
+    path = work_root / "lock"
+    try:
+        lock = path.open("w")
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+            return lock
+    except FileNotFoundError:
+        pass
+    except OSError:
+        lock.close()
+        raise
+    lock.close()
+    return None
 
 
 def _only(work_root: Path, key: str) -> Path:

@@ -6,6 +6,7 @@ takes its place. `load_catalogue` reads and checks it, `Catalogue.feature_set` p
 
 from __future__ import annotations
 
+import math
 import re
 from importlib import resources
 from pathlib import Path
@@ -24,6 +25,10 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _NAMED_ITEMS: tuple[Table, ...] = ("challenge2012",)
 #: Static data that come with the stay itself; every other static name is a measurement.
 STAY_STATIC = ("age", "sex", "unit")
+#: Item ids of MIMIC-III are positive 32-bit integers.
+_HIGHEST_ITEM = 2**31 - 1
+#: Relative error that rounding brings into a change of unit.
+_ROUNDING = 1e-9
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -177,7 +182,7 @@ def load_catalogue(path: str | Path | None = None) -> Catalogue:
         raw = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"catalogue {where}: cannot be read ({error}); give a YAML file") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: what looks like a date or a number and is none
         raise UserError(f"catalogue {where}: not YAML: {' '.join(str(error).split())}") from error
     catalogue = _decode(raw, where)
     problem = next(_problems(catalogue), None)
@@ -222,6 +227,10 @@ def _measurement_problems(name: str, measurement: Measurement) -> Any:
     if not _NAME.fullmatch(name):
         yield f"measurement {name!r}: a name is lower-case letters, digits and underscores"
     low, high = measurement.physiological
+    numbers = {"normal": measurement.normal, "precision": measurement.precision, "low end": low, "high end": high}
+    for what, number in numbers.items():
+        if not math.isfinite(number):
+            yield f"measurement {name!r}: {what} {number} is not a finite number"
     if not low < high:
         yield f"measurement {name!r}: physiological range [{low}, {high}] is empty"
     if not low <= measurement.normal <= high:
@@ -236,12 +245,43 @@ def _measurement_problems(name: str, measurement: Measurement) -> Any:
         if any(type(item) is not kind for item in source.items):
             words = "names" if kind is str else "whole numbers"
             yield f"measurement {name!r}: items of {source.table} are {words}"
+        for problem in _range_problems(source, measurement):
+            yield f"measurement {name!r}: {source.table} {list(source.items)}: {problem}"
         for item in source.items:
+            if isinstance(item, int) and not 1 <= item <= _HIGHEST_ITEM:
+                yield f"measurement {name!r}: item {item} of {source.table} lies outside 1 to {_HIGHEST_ITEM}"
             if (source.table, item) in seen:
                 yield f"measurement {name!r}: item {item} of {source.table} is named twice"
             seen.add((source.table, item))
     if not seen:
         yield f"measurement {name!r}: no sources"
+
+
+def _range_problems(source: Source, measurement: Measurement) -> Any:
+    limits, conversion = source.accepted, source.conversion
+    for what, number in (msgspec.structs.asdict(limits) | msgspec.structs.asdict(conversion)).items():
+        if number is not None and not math.isfinite(number):
+            yield f"{what} {number} is not a finite number"
+    # Of two equal limits the exclusive one counts; its mark sorts it as the narrower.
+    lower = [(end, out) for end, out in ((limits.ge, 0), (limits.gt, 1)) if end is not None]
+    upper = [(end, out) for end, out in ((limits.le, 0), (limits.lt, -1)) if end is not None]
+    (low, low_out), (high, high_out) = max(lower, default=(-math.inf, 0)), min(upper, default=(math.inf, 0))
+    if low > high or (low == high and (low_out or high_out)):
+        yield "the accepted range is empty"
+    lowest, highest = ((end + conversion.add) * conversion.multiply for end in (low, high))
+    first, last = measurement.physiological
+    if not (_below(lowest, first, or_same=not low_out) and _below(last, highest, or_same=not high_out)):
+        yield (
+            f"the accepted range ({lowest:g} to {highest:g} {measurement.unit}) "
+            f"does not hold the physiological one, [{first}, {last}]"
+        )
+
+
+def _below(left: float, right: float, *, or_same: bool) -> bool:
+    """Compare two numbers of which one may have been rounded in a change of unit."""
+    if math.isclose(left, right, rel_tol=_ROUNDING, abs_tol=_ROUNDING):
+        return or_same
+    return left < right
 
 
 def _feature_set_problems(name: str, entry: FeatureSetEntry, catalogue: Catalogue) -> Any:

@@ -24,10 +24,13 @@ class Rule:
     description: str
     option: str
     keep: pl.Expr
+    told_if_idle: bool = True  # whether it is told of when it leaves nobody out
 
 
 def stay_rules(settings: ExtractSettings) -> tuple[Rule, ...]:
     """Return the rules that look at a stay alone, in order."""
+    linked = Rule("linked", "with an admission and a patient", "--source", pl.col("linked") == 1, told_if_idle=False)
+    outcome = Rule("outcome", "with a known outcome", "--source", pl.col("label").is_not_null(), told_if_idle=False)
     adult = Rule(
         "adult",
         f"aged {settings.min_age_years} years or more at ICU admission",
@@ -35,19 +38,19 @@ def stay_rules(settings: ExtractSettings) -> tuple[Rule, ...]:
         pl.col("age_years") >= settings.min_age_years,
     )
     if settings.sample == "admission":
-        return _admission_rules(adult)
+        return linked, outcome, *_admission_rules(adult)
     whole_window = Rule(
         "whole_window",
         f"in the ICU for {settings.window_hours} hours or more",
         "--window-hours",
         pl.col("los_hours") >= settings.window_hours,
     )
-    return adult, whole_window
+    return linked, outcome, adult, whole_window
 
 
 def _admission_rules(adult: Rule) -> tuple[Rule, ...]:
     """Return the rules of the published reference system, which takes hospital admissions."""
-    day = pl.min_horizontal("los_hours", "hospital_los_hours") >= 24
+    day = (pl.col("los_hours") >= 24) & (pl.col("hospital_los_hours") >= 24)
     return (
         Rule("charted", "with charted events in the hospital admission", "--sample", pl.col("charted") == 1),
         Rule("first_stay", "the first of the hospital admission", "--sample", pl.col("stay_number") == 1),
@@ -56,17 +59,41 @@ def _admission_rules(adult: Rule) -> tuple[Rule, ...]:
     )
 
 
+def check_stays(stays: pl.DataFrame) -> None:
+    """See that a source's stays are stays.
+
+    Args:
+        stays: `sources.RAW_STAYS`.
+
+    Raises:
+        UserError: a stay is there twice, or an outcome is neither 0 nor 1.
+    """
+    twice = stays.height - stays["stay_id"].n_unique()
+    if twice:
+        raise UserError(
+            f"the source: {twice} of {stays.height} ICU stays are there more than once; see that no row of ICUSTAYS, "
+            "ADMISSIONS and PATIENTS stands twice"
+        )
+    strange = stays.filter(~pl.col("label").is_in([0, 1])).height
+    if strange:
+        raise UserError(
+            f"the source: {strange} of {stays.height} ICU stays have a hospital_expire_flag that is neither 0 nor 1"
+        )
+
+
 def apply_rules(stays: pl.DataFrame, rules: Iterable[Rule]) -> tuple[pl.DataFrame, list[CohortStep]]:
     """Keep the stays that pass every rule, and count after each.
 
     Raises:
         UserError: no stay is left after a rule; the message names the rule and its option.
     """
-    steps = [_count("all", "ICU stays with an admission and a patient", stays)]
+    steps = [_count("all", "ICU stays", stays)]
     if stays.is_empty():
         raise UserError("the source holds no ICU stay; give one with MIMIC-III tables that are not empty")
     for rule in rules:
-        stays = stays.filter(rule.keep)
+        before, stays = stays.height, stays.filter(rule.keep)
+        if stays.height == before and not rule.told_if_idle:
+            continue
         steps.append(_count(rule.name, rule.description, stays))
         if stays.is_empty():
             raise UserError(
@@ -101,12 +128,14 @@ def hourly_rows_rule(hours: int, counts: pl.DataFrame) -> Rule:
     )
 
 
-def min_measurements_rule(minimum: int, counts: pl.DataFrame) -> Rule:
+def min_measurements_rule(settings: ExtractSettings, counts: pl.DataFrame) -> Rule:
     """Return the rule on the number of accepted values; ``counts`` is of `spool.Spool.counts`."""
+    minimum = settings.min_measurements
+    where = "of the admission" if settings.sample == "admission" else "inside the window"
     enough = counts.filter(pl.col("values") >= minimum)["stay_id"]
     return Rule(
         "min_measurements",
-        f"{minimum} or more accepted values inside the window",
+        f"{minimum} or more accepted values {where}",
         "--min-measurements",
         pl.col("stay_id").is_in(enough.implode()),
     )

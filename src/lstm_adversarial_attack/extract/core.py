@@ -14,6 +14,7 @@ from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.extract.cohort import (
     Rule,
     apply_rules,
+    check_stays,
     hourly_rows_rule,
     min_measurements_rule,
     stay_rules,
@@ -66,7 +67,9 @@ def extract(
     if not features.features:
         raise UserError(f"feature set {wanted.name!r}: the source has none of its features; choose another --features")
     on_step("stays")
-    stays, flow = apply_rules(source.stays(), stay_rules(settings))
+    found = source.stays()
+    check_stays(found)
+    stays, flow = apply_rules(found, stay_rules(settings))
     schema = with_features(MEASUREMENTS, features.recorded_names)
     items: list[ItemValues] = []
     with Spool(spool, stays["stay_id"], schema) as measurements:
@@ -95,7 +98,7 @@ def _rules_on_values(counts: pl.DataFrame, settings: ExtractSettings) -> list[Ru
     if settings.sample == "admission":
         rules.append(hourly_rows_rule(settings.window_hours, counts))
     if settings.min_measurements:
-        rules.append(min_measurements_rule(settings.min_measurements, counts))
+        rules.append(min_measurements_rule(settings, counts))
     return rules
 
 

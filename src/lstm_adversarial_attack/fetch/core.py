@@ -31,6 +31,7 @@ def fetch_release(name: str, out: Path, options: FetchOptions, reporter: Reporte
         OSError: the disk is full.
     """
     release, options = RELEASES[name], checked(options)
+    release.check(options)
     if os.path.lexists(out) and not out.is_dir():
         raise UserError(f"{out}: not a folder; give --out another address")
     server = Server(options.mirror or release.address, timeout_s=options.timeout_s)

@@ -50,14 +50,16 @@ CHALLENGE_SETS = ("a", "b", "c")
 class Release:
     """One version of a data set.
 
-    ``choose`` picks the files to fetch from all that the release lists; ``source`` is the address of the folder
-    that they were fetched into, as `lstm-aa run` takes it.
+    ``check`` refuses bad options before anything is asked of a server; ``choose`` picks the files to fetch from
+    all that the release lists; ``source`` is the address of the folder that they were fetched into, as
+    `lstm-aa run` takes it.
     """
 
     title: str
     address: str
     licence: str
     citation: str
+    check: Callable[[FetchOptions], object]
     choose: Callable[[Sums, FetchOptions], Sums]
     source: Callable[[Path, FetchOptions, Sums], str]
 
@@ -66,9 +68,14 @@ class Release:
         return shlex.join(["lstm-aa", "run", "--source", self.source(out, options, files), "--out", f"runs/{name}"])
 
 
-def _choose_demo(listed: Sums, options: FetchOptions) -> Sums:
+def _check_demo(options: FetchOptions) -> None:
     if options.sets != FetchOptions.sets:
-        raise UserError(f"--sets {options.sets}: only challenge-2012 has sets; leave it out")
+        raise UserError(
+            f"--sets {options.sets}: only challenge-2012 has sets ({','.join(CHALLENGE_SETS)}); leave it out"
+        )
+
+
+def _choose_demo(listed: Sums, _options: FetchOptions) -> Sums:
     return _all_of([LICENCE_FILE, *(f"{table}.csv" for table in DEMO_TABLES)], listed)
 
 
@@ -128,6 +135,7 @@ RELEASES = {
         citation="Johnson A., Pollard T., Mark R., MIMIC-III Clinical Database Demo (version 1.4), PhysioNet (2019), "
         "https://doi.org/10.13026/C2HM2Q; Johnson A. E. W. et al., MIMIC-III, a freely accessible critical care "
         f"database, Scientific Data 3, 160035 (2016); {_PHYSIONET}",
+        check=_check_demo,
         choose=_choose_demo,
         source=_demo_source,
     ),
@@ -137,6 +145,7 @@ RELEASES = {
         licence="Open Data Commons Attribution License v1.0",
         citation="Silva I., Moody G., Scott D. J., Celi L. A., Mark R. G., Predicting in-hospital mortality of ICU "
         f"patients, Computing in Cardiology 39:245-248 (2012); {_PHYSIONET}",
+        check=_sets,
         choose=_choose_challenge,
         source=_challenge_source,
     ),

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from lstm_adversarial_attack.artifacts.contents import Scaling
-from lstm_adversarial_attack.catalogue import FeatureSet
+from lstm_adversarial_attack.catalogue import Feature, FeatureSet
 from lstm_adversarial_attack.preprocess.hourly import MINUTES, Float, Hourly, Mask, hourly_values, read_rows
 from lstm_adversarial_attack.preprocess.impute import (
     Hours,
@@ -39,8 +39,8 @@ class Tensors:
     Attributes:
         values: [sample, hour, feature], model units, no gaps.
         observed: [sample, hour, feature], whether the cell was measured in its hour.
-        last_observed: [sample, hour, feature], the last hour up to the cell's own in which the feature was
-            measured, -1 before the first.
+        last_observed: [sample, hour, feature], the hour of the value that the cell shows: the last up to its own in
+            which the feature was measured, -1 before the first. Volumes show in their own hour alone.
     """
 
     values: npt.NDArray[np.float32]
@@ -54,20 +54,23 @@ class Window:
 
     Attributes:
         values: [sample, hour, feature], the features' units, NaN where not measured.
+        sums: [feature], whether an hour's values add up. Such a volume says nothing of the hours after it.
         outside: None where gaps are filled from inside the window alone.
     """
 
     values: Float
+    sums: Mask
     outside: Outside | None
 
     @classmethod
-    def blank(cls, samples: int, hours: int, features: int, *, whole: bool) -> Window:
+    def blank(cls, samples: int, hours: int, features: tuple[Feature, ...], *, whole: bool) -> Window:
         """Return one that holds nothing sensible before every part is `put`.
 
         ``whole`` tells whether it is to hold what lies next to the window too.
         """
-        outside = Outside.blank(samples, features) if whole else None
-        return cls(np.empty((samples, hours, features)), outside)
+        outside = Outside.blank(samples, len(features)) if whole else None
+        sums = np.array([feature.measurement.hourly == "sum" for feature in features], bool)
+        return cls(np.empty((samples, hours, len(features))), sums, outside)
 
     def put(self, part: slice, hourly: Hourly) -> None:
         """Take over all hours of some samples, of which the first is stay 0 of ``hourly``."""
@@ -84,8 +87,13 @@ class Window:
         observed = ~np.isnan(values)
         last_observed = last_observed_hours(observed)
         if self.outside is None:
-            return forward_fill(values, last_observed), observed, last_observed
-        return interpolate(values, last_observed, self.outside[part]), observed, last_observed
+            filled = forward_fill(values, last_observed)
+        else:
+            filled = interpolate(values, last_observed, self.outside[part])
+        idle = ~observed & self.sums
+        filled[idle] = np.nan
+        last_observed[idle] = -1
+        return filled, observed, last_observed
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,7 @@ def prepare(
         raise ValueError("samples are not ordered by stay")
     whole = settings.imputation == "interpolate"
     counted = np.ones(len(ids), bool) if settings.statistics == "all" else (samples["split"] == "train").to_numpy()
-    window = Window.blank(len(ids), hours, width, whole=whole)
+    window = Window.blank(len(ids), hours, features.features, whole=whole)
     cells = MeasuredCells(width)
     measured = np.empty((len(ids), len(features.static_measurements)))
 

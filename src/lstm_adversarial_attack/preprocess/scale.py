@@ -51,8 +51,11 @@ def fit_scaling(cells: MeasuredCells, features: tuple[Feature, ...], settings: P
 
     def statistics(index: int) -> tuple[float, float, float]:
         measured, entry = cells.of(index), features[index].measurement
-        median = settings.imputation == "interpolate" and measured.size > 0
-        fill = float(np.median(measured)) if median else entry.normal
+        fill = entry.normal
+        if entry.hourly == "sum":
+            fill = 0.0
+        elif settings.imputation == "interpolate" and measured.size > 0:
+            fill = float(np.median(measured))
         return *(_usable(fit, measured, entry) or _of_catalogue(entry, bounded)), fill
 
     mean, std, fill = (list(found) for found in zip(*in_order(statistics, range(len(features))), strict=True))

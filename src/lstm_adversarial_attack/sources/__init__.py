@@ -49,6 +49,7 @@ RAW_STAYS: Schema = {
     "hospital_los_hours": pl.Float64,
     "stay_number": pl.Int32,  # of the stays of one hospital admission, from 1 in order of time
     "charted": pl.Int8,  # 1: the admission has charted events
+    "linked": pl.Int8,  # 1: the stay's admission and patient are there
 }
 
 #: What `EventSource.values` yields, in any order: values in the item's own unit.

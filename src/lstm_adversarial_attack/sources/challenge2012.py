@@ -456,5 +456,6 @@ def _labelled(one: _Set, records: pl.DataFrame, where: str, labels: pl.DataFrame
         hospital_los_hours=_LEAST_HOURS,
         stay_number=1,
         charted=1,
+        linked=1,
     )
     return typed(stays, RAW_STAYS)

@@ -23,6 +23,7 @@ class GzipPipe:
         self._file = file
         self._error: Exception | None = None
         self._end, self._start = os.pipe()
+        self._open = True
         self._thread = Thread(target=self._feed, name=f"gunzip {file.name}", daemon=True)
 
     @property
@@ -37,13 +38,18 @@ class GzipPipe:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._end)  # if the reader gave up early, the thread's next write fails, and it ends
-        self._thread.join()
+        self._stop()
 
     def damage(self) -> Exception | None:
-        """Wait until all is read or nobody reads any more; return what was wrong with the file."""
-        self._thread.join()
+        """Say that nobody reads any more; return what was found wrong with the file until then."""
+        self._stop()
         return self._error
+
+    def _stop(self) -> None:
+        if self._open:
+            self._open = False
+            os.close(self._end)  # if the reader gave up early, the thread's next write fails, and it ends
+        self._thread.join()
 
     def _feed(self) -> None:
         try:
