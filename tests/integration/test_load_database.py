@@ -214,6 +214,7 @@ def test_keys_statistics_and_marks(built: Place, demo: Path) -> None:
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
         "rows": 758_355,
+        "mtime_ns": file.stat().st_mtime_ns,
     }
 
 
@@ -736,6 +737,102 @@ def test_a_table_from_another_file_is_replaced_when_told_so(place: Place, tables
     assert place.rows("icustays") == 30
     assert load(place, tables, "--tables", "icustays", "--replace").returncode == 0
     assert place.rows("icustays") == 29
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("insert into mimiciii.labevents select * from mimiciii.labevents", 2.0),
+        ("delete from mimiciii.labevents where mod(row_id, 2) = 0", 0.5),
+        ("truncate mimiciii.labevents", 0.0),
+    ],
+    ids=["doubled", "halved", "emptied"],
+)
+def test_a_finished_table_that_somebody_changed(
+    place: Place, tables: Path, load: Load, change: str, found: float
+) -> None:
+    options = ("--tables", "labevents,icustays")
+    assert load(place, tables, *options).returncode == 0
+    loaded = place.rows("labevents")
+    place.query(change)
+    rows = place.rows("labevents")
+    assert rows == pytest.approx(loaded * found, rel=0.1)
+
+    result = load(place, tables, *options)
+
+    message = refused(result, "table labevents", f"holds {rows:,} rows", f"{loaded:,} were loaded", "--replace")
+    assert "icustays" not in message
+    verdicts = {line.split()[0]: line for line in result.stdout.splitlines()}
+    assert "WRONG, as loaded before" in verdicts["labevents"]
+    assert f"{rows:,}" in verdicts["labevents"]
+    assert "ok, loaded before" in verdicts["icustays"]
+    assert place.rows("labevents") == rows, "it is left as it was"
+    assert load(place, tables, *options, "--replace").returncode == 0
+    assert place.rows("labevents") == loaded
+
+
+CHECKSUM = "computing its checksum"
+
+
+def touch(file: Path) -> None:
+    """Let ``file`` be one second younger."""
+    time_ns = file.stat().st_mtime_ns + 10**9
+    os.utime(file, ns=(time_ns, time_ns))
+
+
+def test_a_file_that_was_only_touched_is_the_same(place: Place, tables: Path, load: Load) -> None:
+    options = ("--tables", "icustays")
+    assert load(place, tables, *options).returncode == 0
+    again = load(place, tables, *options)
+    assert (again.returncode, CHECKSUM in again.stderr) == (0, False), again.stderr
+    touch(tables / STAYS)
+
+    result = load(place, tables, *options)
+
+    assert result.returncode == 0, result.stderr
+    assert f"icustays: {STAYS} may have changed" in result.stderr
+    assert CHECKSUM in result.stderr
+    assert "30 rows are there already, from the same file" in result.stderr
+
+
+def test_a_mark_of_an_earlier_version_is_read(place: Place, tables: Path, load: Load) -> None:
+    options = ("--tables", "icustays")
+    assert load(place, tables, *options).returncode == 0
+    (text,) = place.query("select obj_description('mimiciii.icustays'::regclass, 'pg_class')")[0]
+    mark = json.loads(text)
+    del mark["mtime_ns"]
+    place.query("comment on table mimiciii.icustays is " + f"'{json.dumps(mark)}'")
+
+    result = load(place, tables, *options)
+
+    assert result.returncode == 0, result.stderr
+    assert CHECKSUM in result.stderr
+    assert "ok, loaded before" in result.stdout
+
+
+def test_another_file_of_the_same_name_and_size(place: Place, tables: Path, load: Load) -> None:
+    file = tables / STAYS.removesuffix(".gz")
+    file.write_bytes(gzip.decompress((tables / STAYS).read_bytes()))
+    (tables / STAYS).unlink()
+    options = ("--tables", "icustays,patients")
+    assert load(place, tables, *options).returncode == 0
+    before = place.query("select sum(hashtextextended(t::text, 0)) from mimiciii.icustays t")
+    size = file.stat().st_size
+    content = file.read_bytes().rstrip(b"\n")
+    file.write_bytes(content[:-1] + (b"1" if content[-1:] != b"1" else b"2") + b"\n")
+    assert file.stat().st_size == size
+    touch(file)
+
+    result = load(place, tables, *options)
+
+    refused(result, "table icustays", f"comes from another {file.name} of the same size", "--replace")
+    assert [line.split()[-3:] for line in result.stdout.splitlines() if line.startswith("patients")] == [
+        ["ok,", "loaded", "before"]
+    ]
+    assert place.query("select sum(hashtextextended(t::text, 0)) from mimiciii.icustays t") == before
+    replaced = load(place, tables, *options, "--replace")
+    assert (replaced.returncode, CHECKSUM in replaced.stderr) == (0, False), replaced.stderr
+    assert place.query("select sum(hashtextextended(t::text, 0)) from mimiciii.icustays t") != before
 
 
 def test_views_on_a_table_keep_it_from_being_replaced(place: Place, tables: Path, load: Load) -> None:

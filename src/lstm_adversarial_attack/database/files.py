@@ -37,6 +37,7 @@ class TableFile:
     path: Path
     columns: tuple[str, ...]
     size_bytes: int
+    mtime_ns: int
 
 
 def find_files(folder: Path, tables: Sequence[str]) -> list[TableFile]:
@@ -125,6 +126,22 @@ class CsvStream:
             raise chunk
         return chunk
 
+    def checksum(self) -> str:
+        """Return the checksum of the whole file without decompressing it; nothing can be read afterwards.
+
+        Raises:
+            UserError: the file cannot be read.
+            Interrupted: the stream was stopped.
+        """
+        self._ended = True
+        try:
+            for _ in self._blocks():
+                if self._closed:
+                    raise Interrupted
+        except OSError as error:
+            raise _explained(error, self._path) from error
+        return self.sha256
+
     def stop(self) -> None:
         """Make the next `read` fail; any thread may call it."""
         self._closed = True
@@ -163,7 +180,8 @@ def _described(table: str, path: Path) -> TableFile:
         raise UserError(f"{path}: no column {', '.join(missing)}; is it the {table.upper()} table of MIMIC-III v1.4?")
     if len(names) > len(wanted):
         raise UserError(f"{path}: more columns than the {table.upper()} table of MIMIC-III v1.4; is it that table?")
-    return TableFile(table, path, tuple(names), path.stat().st_size)
+    found = path.stat()
+    return TableFile(table, path, tuple(names), found.st_size, found.st_mtime_ns)
 
 
 def _header(path: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace as changed
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 from typing import Any, Literal
 
 import psycopg2
@@ -30,7 +28,7 @@ from lstm_adversarial_attack.database.table import (
 )
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.progress import Reporter, StageProgress
-from lstm_adversarial_attack.sources.postgres import Address, connect, parse_address
+from lstm_adversarial_attack.sources.postgres import Address, connect, parse_address, psycopg2_silenced
 from lstm_adversarial_attack.sources.sql import sql_text, with_parameters
 
 _POLL_SECONDS = 0.2
@@ -153,22 +151,6 @@ def _make_reader(cursor: Any, place: Address, role: str) -> bool:
     return found is None
 
 
-@contextmanager
-def _psycopg2_silenced() -> Iterator[None]:
-    """Keep psycopg2 from printing rows: where a connection breaks during COPY, it prints all that the server said."""
-    usual = sys.excepthook
-
-    def silenced(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if not issubclass(kind, SystemError | psycopg2.Error):
-            usual(kind, error, trace)
-
-    sys.excepthook = silenced
-    try:
-        yield
-    finally:
-        sys.excepthook = usual
-
-
 class _Loads:
     """Loads of tables in threads, each with a connection of its own."""
 
@@ -183,7 +165,7 @@ class _Loads:
     def carry_out(self, files: list[TableFile], jobs: int) -> list[TableLoad]:
         """Load ``files`` in their order, ``jobs`` at once; after an interrupt no table is half there."""
         self._progress.start("MB of files", sum(file.size_bytes for file in files) // _MB)
-        with _psycopg2_silenced(), ThreadPoolExecutor(jobs, thread_name_prefix="load") as pool:
+        with psycopg2_silenced(), ThreadPoolExecutor(jobs, thread_name_prefix="load") as pool:
             try:
                 futures = [pool.submit(self._load, file) for file in files]
                 self._watch(futures)
@@ -234,7 +216,7 @@ class _Loads:
                     raise Interrupted
                 self._at_work[file.table] = (stream, connection)
             try:
-                return load_table(connection, stream, file, self._target)
+                return load_table(connection, stream, file, self._target, self._progress.say)
             finally:
                 with self._lock:
                     del self._at_work[file.table]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +29,15 @@ class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: int
     sha256: str
     rows: int
+    mtime_ns: int | None = None  # those of earlier versions lack it
 
     def is_of(self, file: TableFile) -> bool:
-        """Tell by name and size, which is cheap, whether the table comes from ``file``."""
+        """Tell by name and size, which is cheap, whether the table may come from ``file``."""
         return (self.file, self.bytes) == (file.path.name, file.size_bytes)
+
+    def is_surely_of(self, file: TableFile) -> bool:
+        """Tell whether the time of the last change fits as well, so that nobody needs to read ``file``."""
+        return self.is_of(file) and self.mtime_ns == file.mtime_ns
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,13 @@ def refuse_what_is_in_the_way(reasons: list[str], target: Target) -> None:
         )
 
 
-def load_table(connection: Any, stream: CsvStream, file: TableFile, target: Target) -> TableLoad:
+def load_table(
+    connection: Any, stream: CsvStream, file: TableFile, target: Target, say: Callable[[str], None]
+) -> TableLoad:
     """Load ``file`` in one transaction: after an error or a kill there is nothing of it.
+
+    A table that comes from ``file`` already is left as it is, after a look whether it is still the same; ``say`` is
+    told where that takes long.
 
     Raises:
         UserError: something is wrong that other tables would meet as well.
@@ -97,7 +108,7 @@ def load_table(connection: Any, stream: CsvStream, file: TableFile, target: Targ
     """
     try:
         with connection, connection.cursor() as cursor:
-            return _load(cursor, stream, file, target)
+            return _load(cursor, stream, file, target, say)
     except _WrongRows as wrong:
         return TableLoad(file.table, wrong.rows, problem=str(wrong))
     except psycopg2.Error as error:
@@ -117,7 +128,7 @@ class _WrongRows(Exception):  # noqa: N818
         self.rows = rows
 
 
-def _load(cursor: Any, stream: CsvStream, file: TableFile, target: Target) -> TableLoad:
+def _load(cursor: Any, stream: CsvStream, file: TableFile, target: Target, say: Callable[[str], None]) -> TableLoad:
     cursor.execute("set local statement_timeout = 0")
     cursor.execute(sql.SQL("set local search_path to {}").format(sql.Identifier(target.place.schema)))
     # The server may still be busy with the same table for somebody who was killed: wait until it has let go.
@@ -125,7 +136,7 @@ def _load(cursor: Any, stream: CsvStream, file: TableFile, target: Target) -> Ta
     cursor.execute("select pg_advisory_xact_lock(%s)", [key])
     there = existing(cursor, target, file.table)
     if there and there.mark and there.mark.is_of(file) and not target.replace:
-        return _kept(cursor, there.mark, file, target)
+        return _kept(cursor, there.mark, stream, file, target, say)
     reason = in_the_way(there, file)
     refuse_what_is_in_the_way([reason] if reason else [], target)
     if there:
@@ -137,16 +148,40 @@ def _load(cursor: Any, stream: CsvStream, file: TableFile, target: Target) -> Ta
     for statement in schema.indexes(file.table):
         cursor.execute(statement)
     cursor.execute(sql.SQL("analyze {}").format(sql.Identifier(file.table)))
-    _mark(cursor, Mark(1, file.path.name, stream.bytes_read, stream.sha256, rows), file)
+    _mark(cursor, Mark(1, file.path.name, stream.bytes_read, stream.sha256, rows, file.mtime_ns), file)
     _grant(cursor, file, target)
     return TableLoad(file.table, rows, copy_seconds=copied - start, finish_seconds=time.perf_counter() - copied)
 
 
-def _kept(cursor: Any, mark: Mark, file: TableFile, target: Target) -> TableLoad:
-    _grant(cursor, file, target)
-    expected = published_rows(target.release, file.table)
-    problem = None if expected in (None, mark.rows) else _mismatch(mark.rows, file, target.release)
-    return TableLoad(file.table, mark.rows, skipped=True, problem=problem)
+def _kept(
+    cursor: Any, mark: Mark, stream: CsvStream, file: TableFile, target: Target, say: Callable[[str], None]
+) -> TableLoad:
+    cursor.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(file.table)))
+    rows = int(cursor.fetchone()[0])
+    problem = _changed(rows, mark, stream, file, target, say)
+    if problem is None:
+        _grant(cursor, file, target)
+        if published_rows(target.release, file.table) not in (None, rows):
+            problem = _mismatch(rows, file, target.release)
+    return TableLoad(file.table, rows, skipped=True, problem=problem)
+
+
+def _changed(
+    rows: int, mark: Mark, stream: CsvStream, file: TableFile, target: Target, say: Callable[[str], None]
+) -> str | None:
+    """Say what has become of a finished table of ``rows`` rows or of its file, or None where nothing has."""
+    table = f"{target.place.shown}: table {file.table} of schema {target.place.schema!r}"
+    remedy = "give --replace to drop the table and load it again"
+    if rows != mark.rows:
+        return f"{table} holds {rows:,} rows where {mark.rows:,} were loaded; somebody changed it; {remedy}"
+    if mark.is_surely_of(file):
+        return None
+    say(f"{file.table}: {file.path.name} may have changed since it was loaded; computing its checksum")
+    try:
+        same = stream.checksum() == mark.sha256
+    except UserError as error:
+        return str(error)
+    return None if same else f"{table} comes from another {file.path.name} of the same size; {remedy}"
 
 
 def _copy(cursor: Any, stream: CsvStream, file: TableFile) -> int:

@@ -17,7 +17,7 @@ from lstm_adversarial_attack.catalogue import Item, Table
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.frames import typed
 from lstm_adversarial_attack.sources import MIMIC_TABLES, RAW_STAYS, RAW_VALUES, Reach
-from lstm_adversarial_attack.sources.postgres import connect, one_line, parse_address
+from lstm_adversarial_attack.sources.postgres import connect, one_line, parse_address, psycopg2_silenced
 from lstm_adversarial_attack.sources.postgres_copy import UnexpectedRowError, copied_rows
 from lstm_adversarial_attack.sources.sql import sql_text, values_query, with_parameters
 
@@ -53,6 +53,7 @@ class MimicPostgres:
             cursor.execute("select 1 from pg_namespace where nspname = %s", [self._schema])
             if not cursor.fetchone():
                 raise UserError(f"{self._shown}: no schema {self._schema!r}; add ?schema=NAME to the address")
+            cursor.execute("set extra_float_digits = 3")  # numbers as text without a loss, as of PostgreSQL 12
             cursor.execute(sql.SQL("set search_path to {}").format(sql.Identifier(self._schema)))
 
     def close(self) -> None:
@@ -71,9 +72,10 @@ class MimicPostgres:
         rows = BytesIO()
         with self._cursor() as cursor:
             query = with_parameters_of_postgres(cursor, sql_text("extract/stays"), {})
-            cursor.copy_expert(f"copy ({query}) to stdout (format csv, header true)", rows)
-        rows.seek(0)
-        return pl.read_csv(rows, schema=dict(RAW_STAYS))
+            with psycopg2_silenced():
+                cursor.copy_expert(f"copy ({query}) to stdout (format csv, header true)", rows)
+            rows.seek(0)
+            return pl.read_csv(rows, schema=dict(RAW_STAYS))
 
     def values(
         self, table: Table, *, stay_ids: list[int], items: list[Item], window_hours: int, reach: Reach
@@ -95,8 +97,13 @@ class MimicPostgres:
                 yield cursor
         except (errors.UndefinedTable, errors.UndefinedColumn, errors.InsufficientPrivilege) as error:
             raise UserError(f"{where}: {error.diag.message_primary}; is it a MIMIC-III database?") from None
-        except (psycopg2.DataError, psycopg2.ProgrammingError, UnexpectedRowError):
+        except (psycopg2.DataError, psycopg2.ProgrammingError, UnexpectedRowError, pl.exceptions.PolarsError):
             raise UserError(f"{where}: a column is not of the type that it has in MIMIC-III") from None
+        except errors.QueryCanceled as error:
+            raise UserError(
+                f"{self._shown}: the server stopped the query ({error.diag.message_primary}); "
+                "raise statement_timeout for this user, or ask the server's admin"
+            ) from None
         except psycopg2.DatabaseError as error:  # not always an OperationalError when it breaks within a COPY
             raise UserError(f"{self._shown}: the connection broke ({one_line(error)}); try again") from None
 

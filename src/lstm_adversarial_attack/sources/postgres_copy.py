@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from queue import Queue
+from contextlib import suppress
+from queue import Empty, Queue
 from threading import Event, Thread
 from typing import Any
 
@@ -12,8 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import psycopg2
 
+from lstm_adversarial_attack.sources.postgres import psycopg2_silenced
+
 _BATCH_BYTES = 1 << 24
 _BATCHES_AHEAD = 2
+_POLL_SECONDS = 0.2
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 #: Of the signature, the flags and the length of an extension, which PostgreSQL leaves empty.
 _HEADER_BYTES = len(_SIGNATURE) + 8
@@ -73,6 +77,16 @@ class _Parts(io.RawIOBase):
         """Say that it can be written to."""
         return True
 
+    def next(self) -> bytes | BaseException | None:
+        """Wait for the next part.
+
+        Never without end: where Polars has put its handler of Ctrl-C, which starts waits of the system anew, such a
+        wait would not hear of it.
+        """
+        while True:
+            with suppress(Empty):
+                return self.parts.get(timeout=_POLL_SECONDS)
+
     def write(self, part: Any) -> int:
         """Wait for a place in the queue and put ``part`` there."""
         if self.unwanted.is_set():
@@ -83,13 +97,16 @@ class _Parts(io.RawIOBase):
 
 
 def _parts(cursor: psycopg2.extensions.cursor, query: str) -> Iterator[bytes]:
-    """Yield the stream of a binary COPY in large parts; a thread receives it."""
+    """Yield the stream of a binary COPY in large parts; a thread receives it.
+
+    Whoever stops early need not wait for the server: the query is cancelled.
+    """
     received = _Parts()
 
     def receive() -> None:
         try:
             # psycopg2 writes row by row: the buffer gathers them without a line of Python for each.
-            with io.BufferedWriter(received, _BATCH_BYTES) as stream:
+            with psycopg2_silenced(), io.BufferedWriter(received, _BATCH_BYTES) as stream:
                 cursor.copy_expert(f"copy ({query}) to stdout (format binary)", stream)
             received.parts.put(None)
         except BaseException as error:
@@ -97,14 +114,20 @@ def _parts(cursor: psycopg2.extensions.cursor, query: str) -> Iterator[bytes]:
 
     thread = Thread(target=receive, name="copy", daemon=True)
     thread.start()
+    ended = False
     try:
-        while (part := received.parts.get()) is not None:
+        while (part := received.next()) is not None:
             if isinstance(part, BaseException):
+                ended = True
                 raise part
             yield part
+        ended = True
     finally:
         received.unwanted.set()
         while thread.is_alive():
+            if not ended:  # again and again, as the query may not have reached the server yet
+                with suppress(psycopg2.Error):
+                    cursor.connection.cancel()
             while not received.parts.empty():
                 received.parts.get_nowait()
-            thread.join(0.01)
+            thread.join(_POLL_SECONDS)
