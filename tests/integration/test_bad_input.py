@@ -800,7 +800,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
         subprocess.run(["umount", str(mounted)], check=True)
 
 
-@pytest.mark.parametrize("kibibytes", [4, 16, 48, 600, 1200, 1800, 2400])
+@pytest.mark.parametrize("kibibytes", [4, 16, 48, 600, 1200, 1450, 1600])
 def test_full_disk(refused: Refused, synthetic_tables: Path, small_disk: Any, kibibytes: int) -> None:
     disk = small_disk(kibibytes)
 

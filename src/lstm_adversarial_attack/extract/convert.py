@@ -57,6 +57,9 @@ class Converter:
         ranges = [feature.measurement.physiological for _, feature, _, _ in rules]
         self._low, self._high = np.array(ranges, np.float64).reshape(-1, 2).T
         self._parts_a_unit = BINS / (self._high - self._low)
+        numbers = [item for _, item in self._items if isinstance(item, int)]
+        self._rule_of_item = np.full(max(numbers, default=0) + 2, -1)  # both ends hold no rule
+        self._rule_of_item[numbers] = np.arange(len(numbers))
         self._counts = np.zeros(len(rules) * _PLACES, np.int64)
 
     @property
@@ -89,9 +92,7 @@ class Converter:
         if items.dtype == pl.String:
             places = {item: index for index, (_, item) in enumerate(self._items)}
             return items.replace_strict(places, default=-1, return_dtype=pl.Int64).to_numpy()
-        table = np.full(max((int(item) for _, item in self._items), default=0) + 2, -1)
-        table[[int(item) for _, item in self._items]] = np.arange(len(self._items))
-        rule: Int = table[np.clip(items.to_numpy(), -1, len(table) - 1)]  # both ends of the table hold no rule
+        rule: Int = self._rule_of_item[np.clip(items.to_numpy(), -1, len(self._rule_of_item) - 1)]
         return rule
 
     def _place(self, value: Float, rule: Int) -> Int:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,6 +49,10 @@ class Spool:
         self._folder = folder
         self._schema = schema
         self._stay_ids = stay_ids.sort().to_numpy()
+        self._table: Int | None = None
+        if len(self._stay_ids) and self._stay_ids[-1] < _TABLE_SIZE:
+            self._table = np.zeros(self._stay_ids[-1] + 1, np.int64)
+            self._table[self._stay_ids] = np.arange(len(self._stay_ids))
         self._values = np.zeros(len(self._stay_ids), np.int64)
         self._first = np.full(len(self._stay_ids), np.iinfo(np.int32).max, np.int32)
         self._last = np.full(len(self._stay_ids), np.iinfo(np.int32).min, np.int32)
@@ -94,20 +97,12 @@ class Spool:
             The number of rows.
         """
         chosen = np.isin(self._stay_ids, kept.to_numpy())
-        buckets = range(-(-len(self._stay_ids) // STAYS_A_BUCKET))
-        with ThreadPoolExecutor(_BUCKETS_AT_ONCE) as threads:
-            counts = list(threads.map(lambda number: self._sort(number, chosen), buckets))
-        sink(pl.scan_ipc([self._folder / f"{number}.arrow" for number in buckets]), target)
-        return sum(counts)
-
-    def _sort(self, number: int, chosen: npt.NDArray[np.bool_]) -> int:
-        """Sort the file of a bucket, and return how many rows are left."""
-        rows = self._bucket(number, chosen)
-        encoded = BytesIO()  # not straight to the file: of a full disk Polars says only "transport error"
-        rows.write_ipc(encoded)
-        self._file(number).unlink(missing_ok=True)
-        (self._folder / f"{number}.arrow").write_bytes(encoded.getbuffer())
-        return rows.height
+        buckets = [
+            pl.defer(partial(self._bucket, number, chosen), schema=dict(self._schema))
+            for number in range(-(-len(self._stay_ids) // STAYS_A_BUCKET))
+        ]
+        sink(pl.concat([pl.LazyFrame(schema=dict(self._schema)), *buckets]), target)
+        return int(self._values[chosen].sum())
 
     def _file(self, bucket: int) -> Path:
         return self._folder / f"{bucket}.rows"
@@ -131,8 +126,6 @@ class Spool:
 
     def _places(self, stay_ids: Int) -> Int:
         """Return the place of each id among all stays."""
-        if len(self._stay_ids) and self._stay_ids[-1] < _TABLE_SIZE:
-            table = np.zeros(self._stay_ids[-1] + 1, np.int64)
-            table[self._stay_ids] = np.arange(len(self._stay_ids))
-            return table[stay_ids]
-        return np.searchsorted(self._stay_ids, stay_ids)
+        if self._table is None:
+            return np.searchsorted(self._stay_ids, stay_ids)
+        return self._table[stay_ids]

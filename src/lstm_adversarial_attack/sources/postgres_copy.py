@@ -15,7 +15,7 @@ import psycopg2
 
 from lstm_adversarial_attack.sources.postgres import psycopg2_silenced
 
-_BATCH_BYTES = 1 << 24
+_BATCH_BYTES = 1 << 22
 _BATCHES_AHEAD = 2
 _POLL_SECONDS = 0.2
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
