@@ -442,12 +442,9 @@ def test_the_demos_laboratory_and_fluids_are_in_the_catalogues_units(demo_values
 
 
 @pytest.fixture(scope="module")
-def challenge_values(shared_data: Path) -> pl.DataFrame:
+def challenge_values(challenge2012: Path) -> pl.DataFrame:
     """item and value of every row of the Challenge's set-a that is not missing (-1)."""
-    archive = shared_data / "challenge-2012" / "set-a.tar.gz"
-    if not archive.is_file():
-        pytest.skip(f"no Challenge 2012 at {archive}")
-    with tarfile.open(archive) as tar:
+    with tarfile.open(challenge2012 / "set-a.tar.gz") as tar:
         files = (tar.extractfile(member) for member in tar if member.isfile())
         rows = b"".join(file.read().split(b"\n", 1)[1] for file in files if file)
     frame = pl.read_csv(rows, has_header=False, new_columns=["time", "item", "value"], schema_overrides=[pl.String] * 3)
