@@ -39,6 +39,11 @@ class Tensors:
             if given.shape[1] == 0:  # none given: no columns, but a row for each sample
                 object.__setattr__(self, name, self.labels.new_empty((len(self), 0), dtype=given.dtype))
 
+    @property
+    def context(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What a classifier reads beside the values: masks, static data and their masks."""
+        return self.observed, self.static, self.static_observed
+
     def __getitem__(self, index: Tensor) -> Tensors:
         """Return the samples at ``index``."""
         return Tensors(*(getattr(self, part.name)[index] for part in fields(self)))

@@ -55,8 +55,9 @@ PREDICTIONS: Schema = {
     "probability": pl.Float64,  # of death
 }
 
-#: One row for each epoch of training.
+#: One row for each epoch of training of each network of an ensemble.
 HISTORY: Schema = {
+    "member": pl.Int32,  # from 0
     "epoch": pl.Int32,
     "train_loss": pl.Float64,
     "validation_loss": pl.Float64,

@@ -93,6 +93,18 @@ class PreprocessSettings:
 class TrainSettings:
     """The classifier and its training."""
 
+    inputs: Literal["values", "masks", "time-since", "summaries"] = "summaries"
+    """What the LSTM reads of each hour; each choice adds to those before it. values: the standardised values. masks:
+    whether each was measured in its hour. time-since: how long ago it was last measured. summaries: its mean, least and
+    greatest value, trend and number of measurements so far."""
+
+    decay: bool = False
+    """Let a value that was carried forward decay to the mean of training patients, at a rate learned for each feature
+    (Che et al., Scientific Reports 2018)."""
+
+    static: bool = True
+    """Read static data, such as age and unit type, where the feature set has them."""
+
     hidden_units: Annotated[int, Meta(ge=1, le=4096)] = 64
     """Units of the LSTM in each direction."""
 
@@ -102,14 +114,44 @@ class TrainSettings:
     bidirectional: bool = True
     """Read the hours in both directions."""
 
+    pooling: Literal["last", "mean", "max", "attention", "all"] = "all"
+    """What the output layer sees of the hours: the last state of each direction, the mean or the maximum over the
+    hours, a mean with learned weights, or all of the first three."""
+
+    state_activation: Literal["none", "relu", "tanh"] = "none"
+    """What is applied to the pooled states."""
+
+    head_units: Annotated[int, Meta(ge=0, le=4096)] = 0
+    """Units of a layer between the pooled states and the two logits; 0 goes without."""
+
+    head_activation: Literal["relu", "tanh"] = "relu"
+    """What is applied to that layer."""
+
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.3
     """Share of units dropped before the output layer and between LSTM layers."""
 
+    input_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Share of the LSTM's inputs dropped, each for all hours of a sample."""
+
+    optimizer: Literal["adamw", "adam", "rmsprop", "sgd"] = "adamw"
+    """What makes a step of a gradient. sgd has momentum 0.9."""
+
     lr: Positive = 2e-3
-    """Peak learning rate of AdamW, a step."""
+    """Peak learning rate, a step."""
+
+    schedule: Literal["one-cycle", "cosine", "constant"] = "cosine"
+    """Learning rate over the steps of max_epochs. one-cycle: up to the peak and down again. cosine: from the peak down
+    to a twentieth."""
 
     weight_decay: Annotated[float, Meta(ge=0)] = 1e-2
-    """Weight decay of AdamW, a step, relative to the learning rate."""
+    """Weight decay, a step; of adamw relative to the learning rate."""
+
+    class_weight: Positive = 1.0
+    """Weight of a death in the loss, where a survivor's is 1. Probabilities are mended by calibration."""
+
+    distillation: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """Weight of what gradient boosting predicts of the training samples, beside their labels: a second target. Each
+    sample is predicted by a fit on other patients."""
 
     batch_size: Count = 64
     """Samples a step."""
@@ -122,6 +164,16 @@ class TrainSettings:
 
     gradient_clip: Positive = 1.0
     """Largest norm of the gradient of a step; longer ones are shortened to it."""
+
+    ensemble: Annotated[int, Meta(ge=1, le=100)] = 1
+    """Networks trained from different seeds, whose logits are averaged."""
+
+    calibration: Literal["temperature", "isotonic", "none"] = "temperature"
+    """How probabilities are mended on validation patients. temperature: logits are divided by one number and shifted by
+    another. isotonic: any rising step function; it cannot be attacked through, so decisions stay on the logits."""
+
+    baselines: bool = True
+    """Fit logistic regression and gradient boosting to summaries of the same samples, to compare with."""
 
     resamples: Count = 1000
     """Bootstrap resamples over patients for the intervals."""

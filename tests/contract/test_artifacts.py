@@ -371,10 +371,10 @@ def test_a_manifest_that_was_changed_is_refused(tmp_path: Path, field: str) -> N
     artifact = write(tmp_path / "report")
     file = artifact.path / "manifest.json"
     content = json.loads(file.read_text())
-    content[field] = {"settings": {}, "seed": 9, "inputs": {}, "kind": "model", "digest": "0" * 64, "files": {}}[field]
+    content[field] = {"settings": {}, "seed": 9, "inputs": {}, "kind": "examples", "digest": "0" * 64, "files": {}}[field]
     file.write_text(json.dumps(content))
 
-    with pytest.raises(UserError, match="was changed" if field != "kind" else "holds 'model' where 'report'"):
+    with pytest.raises(UserError, match="was changed" if field != "kind" else "holds 'examples' where 'report'"):
         open_artifact(artifact.path, "report")
 
 

@@ -21,7 +21,7 @@ IN_THE_MIDDLE = {
     "extract": ("events", "draft"),
     "preprocess": ("dataset", "draft"),
     "tune": ("hyperparameters", "*/journal.log"),
-    "train": ("model", "*/checkpoint.safetensors"),
+    "train": ("model", "*/checkpoint-0.safetensors"),
     "attack-tune": ("attack-settings", "*/journal.log"),
     "attack": ("examples", "*/chunk-000000.safetensors"),
     "evaluate": ("report", "draft"),

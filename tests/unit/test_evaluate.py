@@ -147,7 +147,9 @@ def tiny_inputs(**changes) -> EvaluationInputs:
         "observed_rate": np.full((HOURS, 3), 0.25),
         "predictions": _predictions(samples, [0.1, 0.1, 0.1, 0.6, 0.9, 0.9, 0.2, 0.8, 0.3, 0.7]),
         "threshold": 0.5,
-        "history": pl.DataFrame([(1, 0.6, 0.7, 0.6, 0.2), (2, 0.5, 0.6, None, None)], schema=HISTORY, orient="row"),
+        "history": pl.DataFrame(
+            [(0, 1, 0.6, 0.7, 0.6, 0.2), (0, 2, 0.5, 0.6, None, None)], schema=HISTORY, orient="row"
+        ),
         "examples": pl.DataFrame(examples, schema=EXAMPLES),
         "perturbations": pl.DataFrame(
             perturbations, schema=with_features(PERTURBATIONS, tuple(f.name for f in FEATURES))
@@ -188,6 +190,7 @@ def plausible_inputs(samples: int = 1500, seed: int = 0) -> EvaluationInputs:
         threshold=threshold,
         history=pl.DataFrame(
             {
+                "member": [0] * len(epochs),
                 "epoch": epochs,
                 "train_loss": loss - 0.001 * epochs,
                 "validation_loss": loss + 0.0006 * epochs,

@@ -86,13 +86,28 @@ class StaticColumn(msgspec.Struct, frozen=True):
 
 
 class Architecture(msgspec.Struct, frozen=True):
-    """What it takes to build a classifier before its weights are loaded."""
+    """What it takes to build a classifier before its weights are loaded; fields are those of `TrainSettings`.
+
+    The last two are mistakes of the published reference system, to be compared with: the backward direction is read
+    after its first step alone, and the output is put through a softmax before the loss takes another.
+    """
 
     features: int
     hidden_units: int
     layers: int
     bidirectional: bool
     dropout: float
+    static_columns: int = 0
+    inputs: str = "masks"
+    decay: bool = False
+    pooling: str = "all"
+    state_activation: str = "none"
+    head_units: int = 0
+    head_activation: str = "relu"
+    input_dropout: float = 0.0
+    members: int = 1  # networks whose logits are averaged
+    backward_one_hour: bool = False
+    softmax_twice: bool = False
 
 
 class ModelCard(msgspec.Struct, frozen=True):
@@ -105,8 +120,8 @@ class ModelCard(msgspec.Struct, frozen=True):
     architecture: Architecture
     features: tuple[str, ...]
     threshold: float
-    best_epoch: int
-    epochs: int
+    best_epochs: tuple[int, ...]  # of each network
+    epochs: int  # of all networks
     settings: dict[str, Any]  # of the training, what a search had found included
 
 

@@ -21,7 +21,7 @@ SCHEMA_VERSIONS = {
     "events": 1,
     "dataset": 1,
     "hyperparameters": 1,
-    "model": 1,
+    "model": 2,
     "attack-settings": 1,
     "examples": 1,
     "report": 1,

@@ -54,7 +54,7 @@ class Target:
             self.decision,
             batch.values,
             batch.labels,
-            context=(batch.observed,),
+            context=batch.context,
             lower=self.lower,
             upper=self.upper,
             editable=(batch.values >= self.lower - _SLACK) & (batch.values <= self.upper + _SLACK),

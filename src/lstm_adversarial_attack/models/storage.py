@@ -11,7 +11,7 @@ from torch import nn
 from lstm_adversarial_attack.artifacts import Artifact
 from lstm_adversarial_attack.artifacts.contents import ModelCard
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.models.lstm import LstmClassifier
+from lstm_adversarial_attack.models.lstm import Ensemble, LstmClassifier, build
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -19,14 +19,14 @@ def save_weights(model: nn.Module, path: Path) -> None:
     save_file({name: weight.detach().cpu().contiguous() for name, weight in model.state_dict().items()}, path)
 
 
-def load_model(artifact: Artifact) -> tuple[LstmClassifier, ModelCard]:
+def load_model(artifact: Artifact) -> tuple[LstmClassifier | Ensemble, ModelCard]:
     """Build the classifier of a ``model`` artifact, in eval mode on the CPU.
 
     Raises:
         UserError: the weights do not fit the architecture.
     """
     card = artifact.json("model.json", ModelCard)
-    model = LstmClassifier(card.architecture)
+    model = build(card.architecture)
     path = artifact.file("weights.safetensors")
     try:
         model.load_state_dict(load_file(path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -13,17 +13,20 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from lstm_adversarial_attack.artifacts.contents import Architecture
 from lstm_adversarial_attack.datasets import Tensors
 from lstm_adversarial_attack.devices import derive_seed
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.models.lstm import LstmClassifier
+from lstm_adversarial_attack.models.lstm import Ensemble, LstmClassifier
 from lstm_adversarial_attack.models.prediction import death_probability, predict_logits
 from lstm_adversarial_attack.settings import TrainSettings
 
 _LAST_LR_SHARE = 0.05
+#: Share of the steps in which the learning rate of one-cycle rises, from a twentieth of its peak.
+_RISE = 0.15
+_MOMENTUM = 0.9
 
 
 class DivergedError(UserError):
@@ -38,6 +41,7 @@ class Epoch(msgspec.Struct, frozen=True):
     validation_loss: float
     validation_auroc: float | None
     validation_auprc: float | None
+    member: int = 0  # of an ensemble
 
     @property
     def score(self) -> float:
@@ -47,21 +51,42 @@ class Epoch(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted classifier with the weights of its best epoch, and the history of all epochs."""
+    """A fitted network with the weights of its best epoch, and the history of all epochs."""
 
     model: LstmClassifier
     history: list[Epoch]
     best: Epoch
 
 
-def architecture_of(settings: TrainSettings, features: int) -> Architecture:
-    """Return the architecture that the settings describe."""
+@dataclass(frozen=True)
+class EnsembleFit:
+    """A fitted classifier, of one network or several, and how each of them was fitted."""
+
+    model: LstmClassifier | Ensemble
+    members: list[Fit]
+
+    @property
+    def architecture(self) -> Architecture:
+        """What it takes to build the model anew."""
+        return msgspec.structs.replace(self.members[0].model.architecture, members=len(self.members))
+
+
+def architecture_of(settings: TrainSettings, features: int, static_columns: int = 0) -> Architecture:
+    """Return the architecture of one network that the settings describe."""
     return Architecture(
         features=features,
+        static_columns=static_columns if settings.static else 0,
         hidden_units=settings.hidden_units,
         layers=settings.layers,
         bidirectional=settings.bidirectional,
         dropout=settings.dropout,
+        inputs=settings.inputs,
+        decay=settings.decay,
+        pooling=settings.pooling,
+        state_activation=settings.state_activation,
+        head_units=settings.head_units,
+        head_activation=settings.head_activation,
+        input_dropout=settings.input_dropout,
     )
 
 
@@ -70,6 +95,8 @@ def fit(
     validation: Tensors,
     settings: TrainSettings,
     *,
+    second_target: Tensor | None = None,
+    mixed_precision: bool = False,
     checkpoint: Path | None = None,
     on_start: Callable[[int], None] = lambda _done: None,
     on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
@@ -77,13 +104,23 @@ def fit(
     """Fit an LSTM on ``train`` and keep the epoch with the best AUPRC on ``validation``.
 
     Every epoch draws its order and dropout from a seed of its own, so that a fit that goes on from its
-    ``checkpoint`` ends, on the CPU, with the bits of one that was never stopped. ``on_start`` is told how many
-    epochs the checkpoint holds; ``on_epoch`` may raise to end the fit.
+    ``checkpoint`` ends, on the CPU, with the bits of one that was never stopped.
+
+    Args:
+        train: samples to learn from, on the device to work on.
+        validation: samples to stop by.
+        settings: of the network and its training; ``ensemble`` is not read.
+        second_target: [sample of train] float32, probabilities of death to learn beside the labels, with the weight
+            ``settings.distillation``.
+        mixed_precision: compute in bfloat16 where that is safe; weights stay float32.
+        checkpoint: file written after every epoch, and gone on from where it exists.
+        on_start: told how many epochs the checkpoint holds.
+        on_epoch: told of every epoch; it may raise to end the fit.
 
     Raises:
         DivergedError: the learning rate was too large for the weights to stay finite.
     """
-    run = _Run(train, validation, settings)
+    run = _Run(train, validation, settings, second_target, mixed_precision=mixed_precision)
     if checkpoint is not None and checkpoint.is_file():
         run.load(checkpoint)
     on_start(run.epochs)
@@ -95,16 +132,68 @@ def fit(
     return run.result()
 
 
+def fit_ensemble(
+    train: Tensors,
+    validation: Tensors,
+    settings: TrainSettings,
+    *,
+    second_target: Tensor | None = None,
+    mixed_precision: bool = False,
+    checkpoint: Callable[[int], Path] | None = None,
+    on_start: Callable[[int], None] = lambda _done: None,
+    on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
+) -> EnsembleFit:
+    """Fit ``settings.ensemble`` networks that differ in their seed; arguments as those of `fit`.
+
+    The first member is what `fit` with the same settings gives. ``checkpoint`` names the file of each member;
+    ``on_start`` is told how many epochs of all members are done.
+    """
+    fits: list[Fit] = []
+    for member in range(settings.ensemble):
+        seed = settings.seed if member == 0 else derive_seed(settings.seed, "member", member)
+
+        def tell(epoch: Epoch, member: int = member) -> None:
+            on_epoch(msgspec.structs.replace(epoch, member=member))
+
+        def start(done: int, member: int = member) -> None:
+            if member == 0 or done:
+                on_start(sum(len(other.history) for other in fits) + done)
+
+        fitted = fit(
+            train,
+            validation,
+            replace(settings, seed=seed),
+            second_target=second_target,
+            mixed_precision=mixed_precision,
+            checkpoint=checkpoint(member) if checkpoint else None,
+            on_start=start,
+            on_epoch=tell,
+        )
+        history = [msgspec.structs.replace(epoch, member=member) for epoch in fitted.history]
+        fits.append(Fit(fitted.model, history, fitted.best))
+    models = [fitted.model for fitted in fits]
+    return EnsembleFit(models[0] if len(models) == 1 else Ensemble(models).eval(), fits)
+
+
 class _Run:
     """The moving parts of a fit: weights, optimizer, history and the best weights so far."""
 
-    def __init__(self, train: Tensors, validation: Tensors, settings: TrainSettings) -> None:
+    def __init__(
+        self,
+        train: Tensors,
+        validation: Tensors,
+        settings: TrainSettings,
+        second_target: Tensor | None,
+        *,
+        mixed_precision: bool,
+    ) -> None:
         self._train, self._validation, self._settings = train, validation, settings
+        self._second_target, self._mixed_precision = second_target, mixed_precision
         torch.manual_seed(derive_seed(settings.seed, "weights"))
-        self._model = LstmClassifier(architecture_of(settings, train.values.shape[2])).to(train.values.device)
-        self._optimizer = torch.optim.AdamW(
-            self._model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
-        )
+        architecture = architecture_of(settings, train.values.shape[2], train.static.shape[1])
+        self._model = LstmClassifier(architecture).to(train.values.device)
+        self._optimizer = _optimizer(self._model, settings)
+        self._class_weights = torch.tensor([1.0, settings.class_weight], device=train.values.device)
         self._history: list[Epoch] = []
         self._best_weights: dict[str, Tensor] = {}
 
@@ -125,25 +214,28 @@ class _Run:
         number = len(self._history) + 1
         torch.manual_seed(derive_seed(self._settings.seed, "epoch", number))
         order = torch.randperm(len(self._train)).to(self._train.labels.device)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._lr(number)
         self._model.train()
         total = torch.zeros((), device=order.device)
-        for batch in torch.split(order, self._settings.batch_size):
-            total += self._step(self._train[batch]) * len(batch)
+        batches = torch.split(order, self._settings.batch_size)
+        for done, batch in enumerate(batches):
+            for group in self._optimizer.param_groups:
+                group["lr"] = lr_at(self._settings, number - 1 + done / len(batches))
+            total += self._step(batch) * len(batch)
         epoch = _judge(self._model, self._validation, number, float(total) / len(self._train))
         self._history.append(epoch)
         if self._best.epoch == number:
             self._best_weights = {name: w.detach().clone() for name, w in self._model.state_dict().items()}
         return epoch
 
-    def _lr(self, epoch: int) -> float:
-        """Return the learning rate of an epoch: a cosine from the peak to a twentieth."""
-        turn = math.cos(math.pi * (epoch - 1) / self._settings.max_epochs)
-        return self._settings.lr * (_LAST_LR_SHARE + (1 - _LAST_LR_SHARE) * (1 + turn) / 2)
-
-    def _step(self, batch: Tensors) -> Tensor:
-        loss = cross_entropy(self._model(batch.values, batch.observed), batch.labels)
+    def _step(self, index: Tensor) -> Tensor:
+        batch = self._train[index]
+        with torch.autocast(index.device.type, torch.bfloat16, enabled=self._mixed_precision):
+            logits = self._model(batch.values, *batch.context).float()
+        loss = cross_entropy(logits, batch.labels, weight=self._class_weights)
+        if self._second_target is not None:
+            share = self._settings.distillation
+            second = binary_cross_entropy_with_logits(logits[:, 1] - logits[:, 0], self._second_target[index])
+            loss = (1 - share) * loss + share * second
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.gradient_clip)
@@ -159,7 +251,7 @@ class _Run:
         tensors = {f"model.{name}": weight for name, weight in self._model.state_dict().items()}
         tensors |= {f"best.{name}": weight for name, weight in self._best_weights.items()}
         for index, state in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if value is not None}
         history = msgspec.json.encode(self._history).decode()
         partial = path.with_suffix(".partial")
         save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, partial, {"history": history})
@@ -177,6 +269,29 @@ class _Run:
             index, _, key = name.partition(".")
             states.setdefault(int(index), {})[key] = value.cpu() if key == "step" else value
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": states})
+
+
+def _optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    lr, decay = settings.lr, settings.weight_decay
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=decay)
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(model.parameters(), lr=lr, weight_decay=decay)
+    if settings.optimizer == "rmsprop":
+        return torch.optim.RMSprop(model.parameters(), lr=lr, weight_decay=decay)
+    return torch.optim.SGD(model.parameters(), lr=lr, weight_decay=decay, momentum=_MOMENTUM)
+
+
+def lr_at(settings: TrainSettings, epochs: float) -> float:
+    """Return the learning rate after so many epochs, fractions included."""
+    if settings.schedule == "constant":
+        return settings.lr
+    done = epochs / settings.max_epochs
+    if settings.schedule == "one-cycle":
+        if done < _RISE:
+            return settings.lr * (_LAST_LR_SHARE + (1 - _LAST_LR_SHARE) * done / _RISE)
+        done = (done - _RISE) / (1 - _RISE)
+    return settings.lr * (_LAST_LR_SHARE + (1 - _LAST_LR_SHARE) * (1 + math.cos(math.pi * done)) / 2)
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

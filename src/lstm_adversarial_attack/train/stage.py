@@ -11,8 +11,8 @@ from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
 from lstm_adversarial_attack.devices import describe, prepare
 from lstm_adversarial_attack.frames import HISTORY, PREDICTIONS, SPLITS
 from lstm_adversarial_attack.metrics import Estimate, best_f1_threshold, prediction_metrics
-from lstm_adversarial_attack.models import LstmClassifier, death_probability, predict_logits, save_weights
-from lstm_adversarial_attack.models.training import Epoch, fit
+from lstm_adversarial_attack.models import Classifier, death_probability, predict_logits, save_weights
+from lstm_adversarial_attack.models.training import EnsembleFit, Epoch, fit_ensemble
 from lstm_adversarial_attack.settings import TrainSettings, as_manifest, with_found
 from lstm_adversarial_attack.stage import Context, Stage
 
@@ -29,12 +29,12 @@ def run(context: Context) -> None:
     def tell(epoch: Epoch) -> None:
         progress.advance(1, f"validation AUPRC {epoch.score:.3f}")
 
-    fitted = fit(
+    fitted = fit_ensemble(
         dataset.tensors[dataset.of_split("train")],
         dataset.tensors[dataset.of_split("validation")],
         settings,
-        checkpoint=draft.work / "checkpoint.safetensors",
-        on_start=lambda done: progress.start("epochs", settings.max_epochs, done),
+        checkpoint=lambda member: draft.work / f"checkpoint-{member}.safetensors",
+        on_start=lambda done: progress.start("epochs", settings.ensemble * settings.max_epochs, done),
         on_epoch=tell,
     )
     progress.start("intervals")
@@ -43,26 +43,26 @@ def run(context: Context) -> None:
     metrics = judge(predictions, threshold, resamples=settings.resamples, seed=settings.seed)
     save_weights(fitted.model, draft.path / "weights.safetensors")
     card = ModelCard(
-        architecture=fitted.model.architecture,
+        architecture=fitted.architecture,
         features=dataset.features.names,
         threshold=threshold,
-        best_epoch=fitted.best.epoch,
-        epochs=len(fitted.history),
+        best_epochs=tuple(member.best.epoch for member in fitted.members),
+        epochs=sum(len(member.history) for member in fitted.members),
         settings=as_manifest(settings),
     )
     draft.write_json("model.json", card)
     draft.write_json("metrics.json", metrics)
     draft.write_frame("predictions.parquet", predictions, PREDICTIONS)
-    draft.write_frame("history.parquet", _history_frame(fitted.history), HISTORY)
+    draft.write_frame("history.parquet", _history_frame(fitted), HISTORY)
     draft.environment["device"] = describe(device)
     test = metrics["test"]
     progress.say(
-        f"{card.epochs} epochs, best {card.best_epoch}; held out: AUROC {_shown(test['auroc'])}, "
+        f"{card.epochs} epochs, best {', '.join(map(str, card.best_epochs))}; held out: AUROC {_shown(test['auroc'])}, "
         f"AUPRC {_shown(test['auprc'])}, F1 {_shown(test['f1'])}"
     )
 
 
-def predict(model: LstmClassifier, dataset: LoadedDataset) -> pl.DataFrame:
+def predict(model: Classifier, dataset: LoadedDataset) -> pl.DataFrame:
     """Return the model's predictions for every sample (`frames.PREDICTIONS`)."""
     probability = death_probability(predict_logits(model, dataset.tensors)).cpu().numpy()
     return dataset.samples.select(
@@ -95,8 +95,9 @@ def judge(predictions: pl.DataFrame, threshold: float, *, resamples: int, seed: 
     return figures
 
 
-def _history_frame(history: list[Epoch]) -> pl.DataFrame:
-    return pl.DataFrame([msgspec.structs.asdict(epoch) for epoch in history], schema=dict(HISTORY))
+def _history_frame(fitted: EnsembleFit) -> pl.DataFrame:
+    epochs = [msgspec.structs.asdict(epoch) for member in fitted.members for epoch in member.history]
+    return pl.DataFrame(epochs, schema=dict(HISTORY))
 
 
 def _shown(estimate: Estimate) -> str:
