@@ -96,7 +96,22 @@ class TrainSettings:
     inputs: Literal["values", "masks", "time-since", "summaries"] = "summaries"
     """What the LSTM reads of each hour; each choice adds to those before it. values: the standardised values. masks:
     whether each was measured in its hour. time-since: how long ago it was last measured. summaries: its mean, least and
-    greatest value, trend and number of measurements so far."""
+    greatest value, spread, trend, recent mean and number of measurements so far."""
+
+    encoding_bins: Annotated[int, Meta(ge=0, le=64)] = 8
+    """Bins of a piecewise linear encoding of each number that the LSTM reads, between quantiles of training patients
+    (Gorishniy et al., NeurIPS 2022); 0 leaves the numbers as they are."""
+
+    projection_units: Annotated[int, Meta(ge=0, le=4096)] = 48
+    """Units of a linear layer between the inputs and the LSTM; 0 goes without."""
+
+    shortcut_units: Annotated[int, Meta(ge=0, le=4096)] = 64
+    """Units of a layer that leads from the inputs of the last hour, and static data, past the LSTM to the logits; 0 goes
+    without."""
+
+    hours_per_step: Annotated[int, Meta(ge=1, le=240)] = 2
+    """Hours between two steps of the LSTM, the last of which is the last hour. Running figures hold what is in
+    between; with other inputs than summaries, hours that are no step are not read."""
 
     decay: bool = False
     """Let a value that was carried forward decay to the mean of training patients, at a rate learned for each feature
@@ -146,6 +161,9 @@ class TrainSettings:
     weight_decay: Annotated[float, Meta(ge=0)] = 1e-2
     """Weight decay, a step; of adamw relative to the learning rate."""
 
+    weight_averaging: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """Share of the running mean of the weights that a step keeps; the mean is what is judged and kept. 0 goes without."""
+
     class_weight: Positive = 1.0
     """Weight of a death in the loss, where a survivor's is 1. Probabilities are mended by calibration."""
 
@@ -168,9 +186,10 @@ class TrainSettings:
     ensemble: Annotated[int, Meta(ge=1, le=100)] = 1
     """Networks trained from different seeds, whose logits are averaged."""
 
-    calibration: Literal["temperature", "isotonic", "none"] = "temperature"
-    """How probabilities are mended on validation patients. temperature: logits are divided by one number and shifted by
-    another. isotonic: any rising step function; it cannot be attacked through, so decisions stay on the logits."""
+    calibration: Literal["platt", "temperature", "isotonic", "none"] = "platt"
+    """How probabilities are mended on validation patients, for people who read them; decisions and attacks go by those
+    of the model itself. temperature: log-odds are divided by one number. platt: and shifted by another, which class
+    weights call for. isotonic: any rising function."""
 
     baselines: bool = True
     """Fit logistic regression and gradient boosting to summaries of the same samples, to compare with."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,34 @@ from lstm_adversarial_attack.models import death_probability, predict_logits
 from lstm_adversarial_attack.models.training import DivergedError, Epoch, Fit, fit
 from lstm_adversarial_attack.settings import TrainSettings
 
-SETTINGS = TrainSettings(hidden_units=8, max_epochs=6, patience=6, batch_size=16, lr=0.01)
+#: The LSTM alone: the toy's signal lies in every hour, measured or not.
+PLAIN = TrainSettings(
+    inputs="masks",
+    encoding_bins=0,
+    projection_units=0,
+    shortcut_units=0,
+    hours_per_step=1,
+    hidden_units=8,
+    batch_size=16,
+    lr=0.01,
+)
+SETTINGS = replace(PLAIN, max_epochs=6, patience=6)
+#: Everything that a checkpoint has to keep.
+EVERYTHING = TrainSettings(
+    hidden_units=4,
+    layers=2,
+    decay=True,
+    encoding_bins=3,
+    projection_units=6,
+    shortcut_units=5,
+    input_dropout=0.2,
+    weight_averaging=0.9,
+    schedule="one-cycle",
+    class_weight=2.0,
+    max_epochs=6,
+    patience=6,
+    batch_size=32,
+)
 
 
 def samples(n: int, seed: int) -> Tensors:
@@ -33,7 +61,7 @@ def same_weights(a: Fit, b: Fit) -> bool:
 
 
 def test_it_learns_what_there_is_to_learn() -> None:
-    fitted = fit(TRAIN, VALIDATION, TrainSettings(hidden_units=8, max_epochs=25, batch_size=16, lr=0.01))
+    fitted = fit(TRAIN, VALIDATION, replace(PLAIN, max_epochs=25))
     assert fitted.best.validation_auroc is not None
     assert fitted.best.validation_auroc > 0.9
     assert fitted.history[-1].train_loss < 0.7 * fitted.history[0].train_loss
@@ -50,7 +78,7 @@ def test_same_seed_same_bits_other_seed_other_bits() -> None:
     first, again = fit(TRAIN, VALIDATION, SETTINGS), fit(TRAIN, VALIDATION, SETTINGS)
     assert same_weights(first, again)
     assert first.history == again.history
-    other = TrainSettings(hidden_units=8, max_epochs=6, batch_size=16, lr=0.01, seed=1)
+    other = replace(SETTINGS, seed=1)
     assert not same_weights(first, fit(TRAIN, VALIDATION, other))
 
 
@@ -59,7 +87,18 @@ class CutOffError(Exception):
 
 
 @pytest.mark.parametrize("after", [1, 2, 5])
-def test_a_fit_that_was_cut_off_ends_with_the_same_bits(tmp_path: Path, after: int) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SETTINGS,
+        EVERYTHING,
+        replace(SETTINGS, optimizer="sgd"),
+        replace(SETTINGS, optimizer="rmsprop"),
+        replace(SETTINGS, optimizer="adam"),
+    ],
+    ids=lambda settings: f"{settings.inputs}-{settings.optimizer}",
+)
+def test_a_fit_that_was_cut_off_ends_with_the_same_bits(tmp_path: Path, settings: TrainSettings, after: int) -> None:
     checkpoint = tmp_path / "checkpoint.safetensors"
     torch.manual_seed(after)  # what the process drew before must not matter
 
@@ -68,10 +107,10 @@ def test_a_fit_that_was_cut_off_ends_with_the_same_bits(tmp_path: Path, after: i
             raise CutOffError
 
     with pytest.raises(CutOffError):
-        fit(TRAIN, VALIDATION, SETTINGS, checkpoint=checkpoint, on_epoch=cut_off)
+        fit(TRAIN, VALIDATION, settings, checkpoint=checkpoint, on_epoch=cut_off)
     epochs: list[int] = []
-    resumed = fit(TRAIN, VALIDATION, SETTINGS, checkpoint=checkpoint, on_epoch=lambda e: epochs.append(e.epoch))
-    whole = fit(TRAIN, VALIDATION, SETTINGS)
+    resumed = fit(TRAIN, VALIDATION, settings, checkpoint=checkpoint, on_epoch=lambda e: epochs.append(e.epoch))
+    whole = fit(TRAIN, VALIDATION, settings)
     assert epochs == list(range(after + 1, 7))
     assert resumed.history == whole.history
     assert same_weights(resumed, whole)
@@ -79,7 +118,7 @@ def test_a_fit_that_was_cut_off_ends_with_the_same_bits(tmp_path: Path, after: i
 
 def test_it_stops_when_validation_gets_no_better() -> None:
     noise = Tensors(VALIDATION.values, VALIDATION.observed, VALIDATION.labels[torch.randperm(150)])
-    settings = TrainSettings(hidden_units=8, max_epochs=50, patience=3, batch_size=16, lr=0.01)
+    settings = replace(PLAIN, max_epochs=50, patience=3)
     fitted = fit(TRAIN, noise, settings)
     assert len(fitted.history) < 50
     assert len(fitted.history) - fitted.best.epoch == 3
@@ -94,7 +133,7 @@ def test_a_validation_split_of_one_class_falls_back_to_the_loss() -> None:
 
 def test_divergence_is_told() -> None:
     with pytest.raises(DivergedError, match=r"diverged in epoch 1.*lower --lr"):
-        fit(TRAIN, VALIDATION, TrainSettings(hidden_units=8, max_epochs=2, lr=1e6, weight_decay=1e5))
+        fit(TRAIN, VALIDATION, replace(PLAIN, max_epochs=2, lr=1e6, weight_decay=1e5))
 
 
 def test_probabilities_are_the_softmax_of_the_logits() -> None:

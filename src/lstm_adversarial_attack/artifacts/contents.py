@@ -105,21 +105,41 @@ class Architecture(msgspec.Struct, frozen=True):
     head_units: int = 0
     head_activation: str = "relu"
     input_dropout: float = 0.0
+    encoding_bins: int = 0
+    projection_units: int = 0
+    shortcut_units: int = 0
+    hours_per_step: int = 1
     members: int = 1  # networks whose logits are averaged
     backward_one_hour: bool = False
     softmax_twice: bool = False
 
 
+class Calibration(msgspec.Struct, frozen=True):
+    """How the probabilities of a model are mended, as fitted on validation patients (`models.calibration`).
+
+    none: not at all. temperature and platt: the log-odds times ``slope`` (one over the temperature) plus ``shift`` (0
+    of temperature). isotonic: a line through ``knots`` (probabilities before) and ``heights`` (after), level beyond
+    its ends.
+    """
+
+    method: str
+    slope: float = 1.0
+    shift: float = 0.0
+    knots: tuple[float, ...] = ()
+    heights: tuple[float, ...] = ()
+
+
 class ModelCard(msgspec.Struct, frozen=True):
     """``model.json`` of a model: the architecture, the features it reads, and its decision threshold.
 
-    ``threshold`` is the probability of death from which a death is predicted; it was chosen on validation
-    patients.
+    ``threshold`` is the probability of death, before calibration, from which a death is predicted; it was chosen on
+    validation patients.
     """
 
     architecture: Architecture
     features: tuple[str, ...]
     threshold: float
+    calibration: Calibration
     best_epochs: tuple[int, ...]  # of each network
     epochs: int  # of all networks
     settings: dict[str, Any]  # of the training, what a search had found included

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lstm_adversarial_attack.artifacts.contents import Architecture
-from lstm_adversarial_attack.models.inputs import Decay, blocks_of, running
+from lstm_adversarial_attack.models.inputs import Decay, PiecewiseLinear, blocks_of, running
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"none": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -24,25 +24,37 @@ class LstmClassifier(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.decay = Decay(architecture.features) if architecture.decay else None
+        width = len(blocks_of(architecture.inputs)) * architecture.features
+        self.encoding = None
+        if architecture.encoding_bins:
+            self.encoding = PiecewiseLinear(architecture.inputs, architecture.features, architecture.encoding_bins)
+            width = self.encoding.width
+        static = 2 * architecture.static_columns
+        self.shortcut = self._shortcut(width + static) if architecture.shortcut_units else None
+        self.projection: nn.Module = nn.Identity()
+        if architecture.projection_units:
+            self.projection, width = nn.Linear(width, architecture.projection_units), architecture.projection_units
         self.lstm = nn.LSTM(
-            len(blocks_of(architecture.inputs)) * architecture.features,
+            width,
             architecture.hidden_units,
             num_layers=architecture.layers,
             bidirectional=architecture.bidirectional,
             dropout=architecture.dropout if architecture.layers > 1 else 0.0,
             batch_first=True,
         )
-        width = architecture.hidden_units * (2 if architecture.bidirectional else 1)
-        self.attention = nn.Linear(width, 1) if architecture.pooling == "attention" else None
-        pooled = width * (3 if architecture.pooling == "all" else 1)
+        states = architecture.hidden_units * (2 if architecture.bidirectional else 1)
+        self.attention = nn.Linear(states, 1) if architecture.pooling == "attention" else None
         self.state = nn.Sequential(_ACTIVATIONS[architecture.state_activation](), nn.Dropout(architecture.dropout))
-        joined = pooled + 2 * architecture.static_columns
+        joined = states * (3 if architecture.pooling == "all" else 1) + static
         self.head: nn.Module = nn.Identity()
         if architecture.head_units:
-            self.head = nn.Sequential(
-                nn.Linear(joined, architecture.head_units), _ACTIVATIONS[architecture.head_activation]()
-            )
+            activation = _ACTIVATIONS[architecture.head_activation]()
+            self.head = nn.Sequential(nn.Linear(joined, architecture.head_units), activation)
         self.output = nn.Linear(architecture.head_units or joined, 2)
+
+    def _shortcut(self, width: int) -> nn.Module:
+        units, dropout = self.architecture.shortcut_units, self.architecture.dropout
+        return nn.Sequential(nn.Linear(width, units), nn.ReLU(), nn.Dropout(dropout), nn.Linear(units, 2))
 
     def forward(
         self, values: Tensor, observed: Tensor, static: Tensor | None = None, static_observed: Tensor | None = None
@@ -55,23 +67,63 @@ class LstmClassifier(nn.Module):
             static: [sample, column] float32, standardised units, 0 where unknown.
             static_observed: [sample, column] bool, whether it is known.
         """
-        shown = values if self.decay is None else self.decay(values, observed)
-        inputs = running(shown, observed, self.architecture.inputs)
-        if self.training and self.architecture.input_dropout:
-            share = self.architecture.input_dropout
-            kept = torch.rand((len(inputs), 1, inputs.shape[2]), device=inputs.device) >= share
-            inputs = inputs * kept / (1 - share)
-        states, _ = self.lstm(inputs)
+        known = self._static(values, static, static_observed)
+        inputs = self._inputs(values, observed)
+        states = self._states(self.projection(self._dropped(inputs)))
         pooled: Tensor = self.state(self._pooled(states))
-        if self.architecture.static_columns:
-            if static is None or static_observed is None:
-                raise ValueError("this classifier reads static data, but none were given")
-            pooled = torch.cat([pooled, static, static_observed.to(pooled.dtype)], dim=1)
-        logits: Tensor = self.output(self.head(pooled))
+        logits: Tensor = self.output(self.head(torch.cat([pooled, known], dim=1)))
+        if self.shortcut is not None:
+            last = torch.cat([self._dropped(inputs[:, -1:])[:, 0], known], dim=1)
+            logits = logits + self.shortcut(last)
         return logits.softmax(dim=1) if self.architecture.softmax_twice else logits
 
+    @torch.no_grad()
+    def fit_encoding(self, values: Tensor, observed: Tensor) -> None:
+        """Take from training samples [sample, hour, feature] what the encoding of inputs needs to know of them."""
+        if self.encoding is not None:
+            shown = values if self.decay is None else self.decay(values, observed)
+            self.encoding.fit(shown, observed)
+
+    def _inputs(self, values: Tensor, observed: Tensor) -> Tensor:
+        """Return what the LSTM reads at each of its steps [sample, step, input]; the last step is the last hour."""
+        shown = values if self.decay is None else self.decay(values, observed)
+        blocks = running(shown, observed, self.architecture.inputs)
+        apart = self.architecture.hours_per_step
+        blocks = blocks[:, (blocks.shape[1] - 1) % apart :: apart]
+        return blocks.flatten(2) if self.encoding is None else self.encoding(blocks)
+
+    def _static(self, values: Tensor, static: Tensor | None, static_observed: Tensor | None) -> Tensor:
+        """Return static data and masks [sample, 2 columns]; no columns where the classifier reads none."""
+        if not self.architecture.static_columns:
+            return values.new_empty((len(values), 0))
+        if static is None or static_observed is None:
+            raise ValueError("this classifier reads static data, but none were given")
+        return torch.cat([static, static_observed.to(static.dtype)], dim=1)
+
+    def _dropped(self, inputs: Tensor) -> Tensor:
+        """Return inputs [sample, step, input], a share of which is dropped in training, each at all steps."""
+        share = self.architecture.input_dropout
+        if not (self.training and share):
+            return inputs
+        kept = torch.rand((len(inputs), 1, inputs.shape[2]), device=inputs.device) >= share
+        return inputs * kept / (1 - share)
+
+    def _states(self, inputs: Tensor) -> Tensor:
+        """Return the LSTM's states [sample, step, unit]; the last alone where nothing else of them is read."""
+        architecture = self.architecture
+        shorter = architecture.backward_one_hour and architecture.bidirectional and architecture.layers == 1
+        if not shorter or architecture.pooling != "last" or inputs.is_cuda:
+            states: Tensor = self.lstm(inputs)[0]
+            return states
+        # The backward direction has read the last step alone: the other steps, half of the work, are left out.
+        weights: list[Tensor] = [parameter for _, parameter in self.lstm.named_parameters()]
+        start = inputs.new_zeros(1, len(inputs), architecture.hidden_units)
+        forward = torch.lstm(inputs, (start, start), weights[:4], True, 1, 0.0, self.training, False, True)[0][:, -1]
+        backward = torch.lstm_cell(inputs[:, -1], (start[0], start[0]), *weights[4:])[0]
+        return torch.cat([forward, backward], dim=1)[:, None]
+
     def _pooled(self, states: Tensor) -> Tensor:
-        """Return what the output layer sees of the states [sample, hour, unit]."""
+        """Return what the output layer sees of the states [sample, step, unit]."""
         pooling = self.architecture.pooling
         if self.attention is not None:
             weights: Tensor = self.attention(states).softmax(dim=1)
@@ -84,7 +136,7 @@ class LstmClassifier(nn.Module):
         return last if pooling == "last" else torch.cat([states.mean(dim=1), states.amax(dim=1), last], dim=1)
 
     def _last(self, states: Tensor) -> Tensor:
-        """Return the state of each direction after its last hour."""
+        """Return the state of each direction after its last step."""
         if not self.architecture.bidirectional or self.architecture.backward_one_hour:
             return states[:, -1]
         units = self.architecture.hidden_units

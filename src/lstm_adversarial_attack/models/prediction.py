@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from lstm_adversarial_attack.datasets import Tensors
 
-_BATCH = 4096
+#: Samples at once; the encoded inputs of an hour take some ten kilobytes a sample.
+_BATCH = 512
 
 
 class Classifier(Protocol):

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lstm_adversarial_attack.artifacts.contents import Architecture
 from lstm_adversarial_attack.datasets import Tensors
@@ -87,6 +88,10 @@ def architecture_of(settings: TrainSettings, features: int, static_columns: int 
         head_units=settings.head_units,
         head_activation=settings.head_activation,
         input_dropout=settings.input_dropout,
+        encoding_bins=settings.encoding_bins,
+        projection_units=settings.projection_units,
+        shortcut_units=settings.shortcut_units,
+        hours_per_step=settings.hours_per_step,
     )
 
 
@@ -192,10 +197,20 @@ class _Run:
         torch.manual_seed(derive_seed(settings.seed, "weights"))
         architecture = architecture_of(settings, train.values.shape[2], train.static.shape[1])
         self._model = LstmClassifier(architecture).to(train.values.device)
+        self._model.fit_encoding(train.values, train.observed)
+        self._average: AveragedModel | None = None
+        if settings.weight_averaging:
+            average = get_ema_multi_avg_fn(settings.weight_averaging)  # type: ignore[no-untyped-call]
+            self._average = AveragedModel(self._model, multi_avg_fn=average)  # type: ignore[no-untyped-call]
         self._optimizer = _optimizer(self._model, settings)
         self._class_weights = torch.tensor([1.0, settings.class_weight], device=train.values.device)
         self._history: list[Epoch] = []
         self._best_weights: dict[str, Tensor] = {}
+
+    @property
+    def _judged(self) -> nn.Module:
+        """What is judged and kept: the network, or the running mean of it."""
+        return self._model if self._average is None else self._average.module
 
     @property
     def _best(self) -> Epoch:
@@ -221,10 +236,10 @@ class _Run:
             for group in self._optimizer.param_groups:
                 group["lr"] = lr_at(self._settings, number - 1 + done / len(batches))
             total += self._step(batch) * len(batch)
-        epoch = _judge(self._model, self._validation, number, float(total) / len(self._train))
+        epoch = _judge(self._judged, self._validation, number, float(total) / len(self._train))
         self._history.append(epoch)
         if self._best.epoch == number:
-            self._best_weights = {name: w.detach().clone() for name, w in self._model.state_dict().items()}
+            self._best_weights = {name: w.detach().clone() for name, w in self._judged.state_dict().items()}
         return epoch
 
     def _step(self, index: Tensor) -> Tensor:
@@ -240,6 +255,8 @@ class _Run:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.gradient_clip)
         self._optimizer.step()
+        if self._average is not None:
+            self._average.update_parameters(self._model)  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def result(self) -> Fit:
@@ -249,6 +266,8 @@ class _Run:
     def save(self, path: Path) -> None:
         """Write everything in one file, under another name first, so that a kill leaves the last one whole."""
         tensors = {f"model.{name}": weight for name, weight in self._model.state_dict().items()}
+        if self._average is not None:
+            tensors |= {f"average.{name}": weight for name, weight in self._average.state_dict().items()}
         tensors |= {f"best.{name}": weight for name, weight in self._best_weights.items()}
         for index, state in self._optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items() if value is not None}
@@ -263,6 +282,8 @@ class _Run:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             self._history = msgspec.json.decode(file.metadata()["history"], type=list[Epoch])
         self._model.load_state_dict(_below(tensors, "model."))
+        if self._average is not None:
+            self._average.load_state_dict(_below(tensors, "average."))
         self._best_weights = _below(tensors, "best.")
         states: dict[int, dict[str, Tensor]] = {}
         for name, value in _below(tensors, "optimizer.").items():
