@@ -26,6 +26,11 @@ def prepare(execution: Execution) -> torch.device:
     return torch.device("cuda" if use_gpu else "cpu")
 
 
+def is_mixed(execution: Execution, device: torch.device) -> bool:
+    """Return whether training computes in mixed precision on ``device``."""
+    return execution.precision == "mixed" or (execution.precision == "auto" and device.type == "cuda")
+
+
 def describe(device: torch.device) -> str:
     """Return the device's name for a manifest."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

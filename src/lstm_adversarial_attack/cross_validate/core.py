@@ -16,7 +16,7 @@ import torch
 from lstm_adversarial_attack.artifacts import open_artifact
 from lstm_adversarial_attack.cross_validate.folds import Indices, folds, held_back, in_units_of
 from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
-from lstm_adversarial_attack.devices import derive_seed, prepare
+from lstm_adversarial_attack.devices import derive_seed, is_mixed, prepare
 from lstm_adversarial_attack.models import death_probability, predict_logits
 from lstm_adversarial_attack.models.baselines import BASELINES, fit_baseline, second_target
 from lstm_adversarial_attack.models.training import fit
@@ -37,10 +37,10 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Predicted(msgspec.Struct, frozen=True):
-    """What a fit says of its fold's test samples, in their order, and how it did on the part it was stopped by."""
+    """What a fit says of its fold's test samples, in their order, and of the samples it was stopped by."""
 
     probability: list[float]
-    validation_auprc: float | None = None
+    validation: list[float] = []  # in the order of `folds.held_back`; baselines have none
     epochs: int = 0
 
 
@@ -61,6 +61,7 @@ class Worker:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._device = prepare(plan.execution)
+        self._mixed = is_mixed(plan.execution, self._device)
         self._dataset = load_dataset(open_artifact(plan.dataset, "dataset"), self._device)
         self.labels, self.patients = labels_and_patients(self._dataset)
         self._folds = folds(self.labels, self.patients, plan.folds, plan.seed)
@@ -81,9 +82,10 @@ class Worker:
         target = None
         if settings.distillation:
             target = second_target(train, self.patients[learned_from], derive_seed(self._plan.seed, task.fold))
-        fitted = fit(train, tensors[self._index(stopped_by)], settings, second_target=target)
-        probability = death_probability(predict_logits(fitted.model, test))
-        return Predicted(probability.tolist(), fitted.best.validation_auprc, len(fitted.history))
+        validation = tensors[self._index(stopped_by)]
+        fitted = fit(train, validation, settings, second_target=target, mixed_precision=self._mixed)
+        probability, seen = (death_probability(predict_logits(fitted.model, part)) for part in (test, validation))
+        return Predicted(probability.tolist(), seen.tolist(), len(fitted.history))
 
     def _index(self, samples: Indices) -> torch.Tensor:
         return torch.from_numpy(samples).to(self._device)

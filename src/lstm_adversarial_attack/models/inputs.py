@@ -157,5 +157,5 @@ class PiecewiseLinear(nn.Module):
         low, high = self.edges[..., :-1], self.edges[..., 1:]
         width = high - low
         scale = torch.where(width > 0, 1 / width.clamp_min(_LEAST_WIDTH / 2), 0.0)
-        code = ((blocks[:, :, self._encoded, :, None] - low) * scale).clamp(0, 1)
+        code = torch.addcmul(-low * scale, blocks[:, :, self._encoded, :, None], scale).clamp(0, 1)
         return torch.cat([code.flatten(2), blocks[:, :, self._plain].flatten(2)], dim=2)

@@ -1,0 +1,89 @@
+"""The artifact layer of ``cross-validate``: a ``dataset`` (and ``hyperparameters``) in, a ``cross-validation`` out."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import torch
+
+from lstm_adversarial_attack.artifacts.contents import Search
+from lstm_adversarial_attack.cross_validate.core import Plan, carry_out, labels_and_patients, tasks_of
+from lstm_adversarial_attack.cross_validate.folds import folds
+from lstm_adversarial_attack.cross_validate.result import LSTM, summarise, table
+from lstm_adversarial_attack.cross_validate.settings import REFERENCE, CrossValidateSettings
+from lstm_adversarial_attack.datasets import load_dataset
+from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.frames import Schema
+from lstm_adversarial_attack.models.baselines import BASELINES
+from lstm_adversarial_attack.settings import with_found
+from lstm_adversarial_attack.stage import Context, Stage
+
+REFERENCE_NETWORK = "reference-network"
+
+#: One row for each sample and method: what was predicted while the sample was held out.
+HELD_OUT: Schema = {
+    "sample": pl.Int32,
+    "fold": pl.Int16,
+    "subject_id": pl.Int64,
+    "label": pl.Int8,
+    "method": pl.String,
+    "probability": pl.Float64,
+}
+
+
+def run(context: Context) -> None:
+    """Repeat the training over folds and seeds."""
+    settings: CrossValidateSettings = context.settings
+    dataset = context.inputs["dataset"]
+    train = settings.train
+    if "hyperparameters" in context.inputs:
+        found_by = context.inputs["hyperparameters"]
+        if found_by.manifest.inputs.get("dataset") == dataset.digest:
+            raise UserError(
+                f"{found_by.path}: these hyperparameters were found on validation patients of {dataset.path}, whom a "
+                "fold holds out; give those of another dataset, or settings as --train.NAME options"
+            )
+        train = with_found(train, found_by.json("search.json", Search).best)
+    methods = {LSTM: train}
+    members = {LSTM: settings.seeds}
+    if settings.compare:
+        methods[REFERENCE_NETWORK] = REFERENCE
+        members |= {REFERENCE_NETWORK: 1, **dict.fromkeys(BASELINES, 1)}
+    plan = Plan(dataset.path, settings.folds, settings.seed, methods, context.execution)
+    labels, patients = labels_and_patients(load_dataset(dataset, torch.device("cpu")))
+    parts = folds(labels, patients, settings.folds, settings.seed)
+    tasks = tasks_of(plan, members)
+    results = carry_out(
+        plan,
+        tasks,
+        work=context.draft.work,
+        workers=getattr(context.execution, "workers", 1),
+        on_start=lambda done: context.progress.start("fits", len(tasks), done),
+        on_task=lambda task: context.progress.advance(1, f"fold {task.fold + 1}, {task.method}"),
+    )
+    context.progress.start("intervals")
+    found, held_out = summarise(plan, results, labels, patients, resamples=settings.resamples)
+    fold_of = np.empty(len(labels), np.int16)
+    for fold in parts:
+        fold_of[fold.test] = fold.number
+    frames = [
+        pl.DataFrame(
+            {
+                "sample": np.arange(len(labels), dtype=np.int32),
+                "fold": fold_of,
+                "subject_id": patients,
+                "label": labels.astype(np.int8),
+                "method": [name] * len(labels),
+                "probability": probability,
+            }
+        )
+        for name, probability in held_out.items()
+    ]
+    context.draft.write_frame("predictions.parquet", pl.concat(frames), HELD_OUT)
+    context.draft.write_json("metrics.json", found)
+    (context.draft.path / "table.txt").write_text("\n".join(table(found)) + "\n", encoding="utf-8")
+
+
+STAGE = Stage(
+    name="cross-validate", makes="cross-validation", takes=("dataset",), may_take=("hyperparameters",), run=run
+)
