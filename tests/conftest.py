@@ -13,6 +13,9 @@ import pytest
 from lstm_adversarial_attack import cli
 from lstm_adversarial_attack.sources.synthetic import synthesize
 
+#: Tests of other things do not log; those of tracking switch it on.
+os.environ["LSTM_AA_TRACKING"] = "off"
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 REPOSITORY = Path(__file__).parents[1]
@@ -86,7 +89,8 @@ def lstm_aa(tmp_path: Path) -> Run:
 def _clean_environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "SYSTEMROOT") if name in os.environ}
     sources = str(Path(cli.__file__).parents[1])
-    return kept | {"LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "PYTHONPATH": sources}
+    fixed = {"LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "PYTHONPATH": sources, "LSTM_AA_TRACKING": "off"}
+    return kept | fixed
 
 
 @pytest.fixture

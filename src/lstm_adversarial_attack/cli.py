@@ -14,6 +14,8 @@ from cyclopts import App, Group, Parameter
 from cyclopts.argument import ArgumentCollection
 
 from lstm_adversarial_attack import __version__
+from lstm_adversarial_attack.audit.settings import AuditSettings
+from lstm_adversarial_attack.cross_validate.settings import CrossValidateExecution, CrossValidateSettings
 from lstm_adversarial_attack.errors import UserError, disk_is_full
 from lstm_adversarial_attack.fetch.options import FetchOptions
 from lstm_adversarial_attack.progress import Reporter
@@ -27,14 +29,17 @@ from lstm_adversarial_attack.settings import (
     ExtractSettings,
     PreprocessSettings,
     TrainSettings,
+    TuneExecution,
     TuneSettings,
     checked,
 )
 from lstm_adversarial_attack.stage import carry_out, load_stage
+from lstm_adversarial_attack.tracking import Tracker
 
 _STAGES = Group("Stages", sort_key=0)
 _ALL = Group("All stages at once", sort_key=1)
 _DATA = Group("Data", sort_key=2)
+_CHECKS = Group("Checks", sort_key=3)
 
 
 def _layered_settings(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -118,6 +123,8 @@ Model = Annotated[str, Parameter(help="Artifact of train.")]
 Examples = Annotated[str, Parameter(help="Artifact of attack.")]
 Found = "what it found takes the place of options of the same name that have their default."
 Hyperparameters = Annotated[str | None, Parameter(help=f"Artifact of tune; {Found}")]
+ShownSearch = Parameter(help="Artifact of tune that the model was trained with, to show its trials in the report.")
+ShownAttackSearch = Parameter(help="Artifact of attack-tune that the attack was made with, to show its trials.")
 FoundAttackSettings = Annotated[
     str | None, Parameter(name="--attack-settings", help=f"Artifact of attack-tune; {Found}")
 ]
@@ -134,16 +141,18 @@ def _carry_out(
     source: Any = None,
 ) -> None:
     options, execution = checked(options), checked(execution or Execution())
-    carry_out(
-        load_stage(name),
-        settings=options,
-        inputs={kind: address for kind, address in inputs.items() if address is not None},
-        out=out,
-        execution=execution,
-        reporter=Reporter(),
-        source=source,
-        force=force,
-    )
+    with Tracker() as tracker:
+        carry_out(
+            load_stage(name),
+            settings=options,
+            inputs={kind: address for kind, address in inputs.items() if address is not None},
+            out=out,
+            execution=execution,
+            reporter=Reporter(),
+            source=source,
+            force=force,
+            tracker=tracker,
+        )
 
 
 @app.command(group=_STAGES)
@@ -188,13 +197,14 @@ def tune(
     dataset: Dataset,
     out: Out,
     options: Annotated[TuneSettings, Flat] = TuneSettings(),
-    execution: Annotated[Execution, Flat] = Execution(),
+    execution: Annotated[TuneExecution, Flat] = TuneExecution(),
     settings: SettingsFile = None,
     force: Force = False,
 ) -> None:
-    """Search the classifier's hyperparameters on validation patients: a `hyperparameters` artifact.
+    """Search the classifier's hyperparameters, without test patients: a `hyperparameters` artifact.
 
-    A search that is killed goes on with its finished trials when it is started again.
+    A search that is killed goes on with its finished trials when it is started again. The same command on other
+    machines, with the same --storage, helps: each ends when the study has its trials, and each writes the same result.
     """
     _carry_out("tune", {"dataset": dataset}, out, options, execution, force=force)
 
@@ -264,12 +274,15 @@ def evaluate(
     model: Model,
     examples: Examples,
     out: Out,
+    hyperparameters: Annotated[str | None, ShownSearch] = None,
+    attack_settings: Annotated[str | None, ShownAttackSearch] = None,
     options: Annotated[EvaluateSettings, Flat] = EvaluateSettings(),
     settings: SettingsFile = None,
     force: Force = False,
 ) -> None:
     """Write the report on prediction and susceptibility: `report.html`, tables and `metrics.json`."""
-    inputs = {"dataset": dataset, "model": model, "examples": examples}
+    inputs: dict[str, str | None] = {"dataset": dataset, "model": model, "examples": examples}
+    inputs |= {"hyperparameters": hyperparameters, "attack-settings": attack_settings}
     _carry_out("evaluate", inputs, out, options, force=force)
 
 
@@ -290,7 +303,7 @@ def run(
     attack_tune: AttackTuneSettings = AttackTuneSettings(),
     attack: AttackSettings = AttackSettings(),
     evaluate: EvaluateSettings = EvaluateSettings(),
-    execution: Annotated[Execution, Flat] = Execution(),
+    execution: Annotated[TuneExecution, Flat] = TuneExecution(),
 ) -> None:
     """Run all seven stages, from an ICU database to a report.
 
@@ -323,6 +336,80 @@ def run(
     options = {name: checked(given, prefix=f"--{name}.") for name, given in stages.items()}
     report, headline = run_all(source, out, options, checked(execution), Reporter(), snapshot_id=snapshot_id)
     print(*headline, report, sep="\n")
+
+
+@app.command(group=_CHECKS)
+def cross_validate(
+    *,
+    dataset: Dataset,
+    out: Out,
+    hyperparameters: Annotated[str | None, Parameter(help=f"Artifact of tune on other patients; {Found}")] = None,
+    options: Annotated[CrossValidateSettings, Flat] = CrossValidateSettings(),
+    execution: Annotated[CrossValidateExecution, Flat] = CrossValidateExecution(),
+    settings: SettingsFile = None,
+    force: Force = False,
+) -> None:
+    """Repeat the training over folds of patients and seeds, and judge it beside the baselines: a `cross-validation`.
+
+    Every patient of the dataset is held out once, whatever split the dataset has. Each fold standardises by its own
+    training patients, and stops its networks and chooses its threshold by parts of them. It prints a table; the figures
+    of every fold stand in `metrics.json`, the held-out predictions in `predictions.parquet`. When it is killed, it goes
+    on with its finished fits when it is started again.
+
+    Example: `lstm-aa cross-validate --dataset runs/1/dataset --out runs/1/cross-validation --workers 4 --train.lr 1e-3`
+    """
+    inputs = {"dataset": dataset, "hyperparameters": hyperparameters}
+    _carry_out("cross-validate", inputs, out, options, execution, force=force)
+    print((Path(out) / "table.txt").read_text(encoding="utf-8"), end="")
+
+
+@app.command(group=_CHECKS)
+def audit(
+    *,
+    out: Path,
+    source: Source | None = None,
+    dataset: Dataset | None = None,
+    options: Annotated[AuditSettings, Flat] = AuditSettings(),
+    execution: Annotated[Execution, Flat] = Execution(),
+    snapshot_id: SnapshotId = "",
+    force: Force = False,
+) -> None:
+    """Train the published reference system's recipe, and print its score beside the honest one of the same weights.
+
+    The reference system publishes an F1 above 0.96. It was taken on the patients that the network had learned from,
+    seen through a sampler that shows as many deaths as survivors. The audit makes that score anew, then asks the same
+    weights about patients they have not seen, and says what each trick adds and what F1 the ranking of these patients
+    allows at best. `docs/audit.md` explains it.
+
+    From a source, which is read under protocol `reference`:
+    `lstm-aa audit --source synthetic:8000 --out runs/audit`
+
+    From a dataset that was made under that protocol:
+    `lstm-aa audit --dataset runs/1/dataset --out runs/audit`
+
+    What is up to date is left alone, and an audit that was killed goes on from its last epoch.
+
+    Parameters
+    ----------
+    out: Path
+        Folder for the artifacts, one folder each: events and dataset, where --source is given, and audit, which holds
+        audit.html, audit.json and the weights.
+    dataset: str
+        Artifact of preprocess, made with --protocol reference: takes the place of --source.
+    """
+    from lstm_adversarial_attack.audit.command import run_audit
+
+    page, summary = run_audit(
+        out,
+        checked(options),
+        checked(execution),
+        Reporter(),
+        source=source,
+        dataset=dataset,
+        snapshot_id=snapshot_id,
+        force=force,
+    )
+    print(summary, page, sep="\n")
 
 
 @app.command(group=_DATA)

@@ -52,8 +52,14 @@ PREDICTIONS: Schema = {
     "split": pl.Enum(SPLITS),
     "subject_id": pl.Int64,
     "label": pl.Int8,
-    "probability": pl.Float64,  # of death
+    "probability": pl.Float64,  # of death, as the model gives it: what the threshold and the attack go by
+    "calibrated": pl.Float64,  # of death, mended on the validation split
 }
+
+BASELINES = ("logistic-regression", "gradient-boosting")
+
+#: One row for each baseline and sample, columns as those of PREDICTIONS.
+BASELINE_PREDICTIONS: Schema = {"model": pl.Enum(BASELINES), **PREDICTIONS}
 
 #: One row for each epoch of training of each network of an ensemble.
 HISTORY: Schema = {

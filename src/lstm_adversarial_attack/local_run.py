@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from lstm_adversarial_attack.progress import Reporter
 from lstm_adversarial_attack.settings import Execution
 from lstm_adversarial_attack.sources import EventSource, open_source
 from lstm_adversarial_attack.stage import STAGES, carry_out, load_stage
+from lstm_adversarial_attack.tracking import Tracker
+from lstm_adversarial_attack.tracking.tracker import FOLDER
 
 
 def run_all(
@@ -43,9 +45,9 @@ def run_all(
         UserError: bad input of a stage; what was finished before it stays.
     """
     out = local_folder(out)
-    _check_out(out)
+    check_out(out, {*SCHEMA_VERSIONS, FOLDER} - {"audit"})  # an audit's events and dataset are of another protocol
 
-    def carry_out_one(name: str, opened: EventSource | None = None) -> Artifact:
+    def carry_out_one(name: str, tracker: Tracker, opened: EventSource | None = None) -> Artifact:
         stage = load_stage(name)
         return carry_out(
             stage,
@@ -55,21 +57,27 @@ def run_all(
             execution=execution,
             reporter=reporter,
             source=opened,
+            tracker=tracker,
         ).artifact
 
-    with closing(open_source(source, snapshot_id=snapshot_id)) as opened:
-        last = carry_out_one(STAGES[0], opened)
-    for name in STAGES[1:]:
-        last = carry_out_one(name)
+    with Tracker() as tracker:
+        with closing(open_source(source, snapshot_id=snapshot_id)) as opened:
+            last = carry_out_one(STAGES[0], tracker, opened)
+        for name in STAGES[1:]:
+            last = carry_out_one(name, tracker)
     return last.file("report.html"), last.json("metrics.json", Headline).headline
 
 
-def _check_out(out: Path) -> None:
-    """See that the folder is new, empty, or of an earlier run."""
+def check_out(out: Path, known: Collection[str]) -> None:
+    """See that the folder is new, empty, or holds nothing but what is ``known`` and hidden files.
+
+    Raises:
+        UserError: it holds something else, or is no folder.
+    """
     if not out.exists():
         return
     if not out.is_dir():
         raise UserError(f"{out}: not a folder; give --out another address")
-    strange = sorted(p.name for p in out.iterdir() if p.name not in SCHEMA_VERSIONS and not p.name.startswith("."))
+    strange = sorted(p.name for p in out.iterdir() if p.name not in known and not p.name.startswith("."))
     if strange:
         raise UserError(f"{out}: the output folder holds something else ({strange[0]}); empty it or give --out another")

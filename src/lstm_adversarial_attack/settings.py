@@ -30,6 +30,32 @@ class Execution:
     threads: Count = 1
     """Threads of one tensor operation on the CPU. More may change the last bits of the results."""
 
+    precision: Literal["auto", "float32", "mixed"] = "auto"
+    """Arithmetic of training. mixed: bfloat16 where that is safe, weights in float32; auto does so on a GPU."""
+
+    checkpoints: str = ""
+    """Where train keeps a copy of its last epoch, so that a killed run can go on elsewhere: a folder, or
+    s3://BUCKET/PREFIX with endpoint and credentials from AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and
+    AWS_SECRET_ACCESS_KEY. Without it, it is kept beside the output alone."""
+
+    @property
+    def arithmetic(self) -> dict[str, Any]:
+        """What may change last bits, and so tells one piece of unfinished work from another."""
+        return {"device": self.device, "threads": self.threads, "precision": self.precision}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneExecution(Execution):
+    """How the search for hyperparameters is carried out beside that."""
+
+    storage: str = ""
+    """Where the study is kept that workers share: postgresql://USER@HOST:PORT/DATABASE, with ?schema=NAME for Optuna's
+    tables. The password comes from PGPASSWORD or a password file. Without it, a journal file beside the artifact."""
+
+    workers: Annotated[int, Meta(ge=1, le=1000)] = 1
+    """Processes on this machine that take trials of the search at once, with as many --threads each. With several,
+    or with --storage, which trials are drawn depends on who is faster."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractSettings:
@@ -102,6 +128,9 @@ class TrainSettings:
     """Bins of a piecewise linear encoding of each number that the LSTM reads, between quantiles of training patients
     (Gorishniy et al., NeurIPS 2022); 0 leaves the numbers as they are."""
 
+    encoded_steps: bool = False
+    """Encode what the LSTM reads too, which takes several times as long; else what the shortcut reads alone."""
+
     projection_units: Annotated[int, Meta(ge=0, le=4096)] = 48
     """Units of a linear layer between the inputs and the LSTM; 0 goes without."""
 
@@ -171,6 +200,10 @@ class TrainSettings:
     """Weight of what gradient boosting predicts of the training samples, beside their labels: a second target. Each
     sample is predicted by a fit on other patients."""
 
+    made_up_samples: Annotated[int, Meta(ge=0, le=100)] = 0
+    """Samples for each training sample that are made up for gradient boosting to judge and the network to learn: a
+    sample with the series of some features from another patient. Used where --distillation is above 0."""
+
     batch_size: Count = 64
     """Samples a step."""
 
@@ -203,20 +236,30 @@ class TrainSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TuneSettings:
-    """The search for hyperparameters, judged on validation patients.
+    """The search for hyperparameters, judged on validation patients or on folds of the training split.
 
-    Units, dropout, learning rate, weight decay and batch size are searched, from the defaults of train on; what
-    is not searched has them.
+    The first trial is the defaults of train; what is not searched has them.
     """
 
     trials: Count = 6
     """Finished trials to end with."""
 
+    max_minutes: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
+    """Minutes after which the search ends with fewer trials, but with one at least; 0 for any time it takes."""
+
+    space: Literal["default", "reference"] = "default"
+    """What is searched. default: the network's size, pooling and head, dropout, optimizer, learning rate, weight decay,
+    class weight, distillation and batch size. reference: what the published reference system searched."""
+
+    folds: Annotated[int, Meta(ge=0, le=100)] = 0
+    """Parts of the training split, by patient, of which each is left out of a fit once and judges it; the score is
+    their mean. 0 judges one fit by the validation split, which is faster."""
+
     max_epochs: Count = 20
-    """Most passes over the training split in one trial."""
+    """Most passes over the training samples in one fit."""
 
     patience: Count = 4
-    """Epochs without a better validation AUPRC after which a trial stops."""
+    """Epochs without a better AUPRC after which a fit stops."""
 
     seed: Natural = 0
     """Seed of the sampler and of each trial's training."""

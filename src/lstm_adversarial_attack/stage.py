@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,12 @@ from lstm_adversarial_attack.artifacts import (
     write_artifact,
 )
 from lstm_adversarial_attack.artifacts.manifest import code_fingerprint
+from lstm_adversarial_attack.checkpoints import Checkpoints, open_checkpoints
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.progress import Reporter, StageProgress
 from lstm_adversarial_attack.settings import SETTINGS, Execution, as_manifest
 from lstm_adversarial_attack.sources import EventSource
+from lstm_adversarial_attack.tracking import StageTracker, Tracker
 
 #: The stages in their order; the word names the command, the package, the component and the image.
 STAGES = tuple(SETTINGS)
@@ -45,6 +48,8 @@ class Context:
     draft: Draft
     progress: StageProgress
     source: EventSource | None = None
+    tracker: StageTracker = field(default_factory=StageTracker)
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,12 @@ def carry_out(
     reporter: Reporter | None = None,
     source: EventSource | None = None,
     force: bool = False,
+    tracker: Tracker | None = None,
 ) -> Outcome:
     """Run ``stage`` on the artifacts at ``inputs`` (kind to address) and write its artifact to ``out``.
 
     Work that stands finished at ``out``, made by this code from the same inputs and settings, is left alone
-    unless ``force`` is set. Work that was killed is taken up where it stopped.
+    unless ``force`` is set. Work that was killed is taken up where it stopped. Without ``tracker`` nothing is tracked.
 
     Raises:
         UserError: an input is missing or damaged, or ``out`` holds something else.
@@ -115,10 +121,14 @@ def carry_out(
             progress.say(f"up to date, left as it is: {shown}")
             return Outcome(there.artifact, up_to_date=True)
         started = time.monotonic()
-        with write_artifact(out, identity, stage=stage.name, how=execution) as draft:
-            draft.environment["source"] = fingerprint
-            stage.run(Context(opened, settings, execution, draft, progress, source))
-            draft.environment["seconds"] = round(time.monotonic() - started, 1)
+        with tracker.stage(stage.name, out, progress.say) if tracker else nullcontext(StageTracker()) as tracked:
+            with write_artifact(out, identity, stage=stage.name, how=execution.arithmetic) as draft:
+                draft.environment["source"] = fingerprint
+                with open_checkpoints(execution.checkpoints, draft.work, progress.say) as checkpoints:
+                    stage.run(Context(opened, settings, execution, draft, progress, source, tracked, checkpoints))
+                draft.environment["seconds"] = round(time.monotonic() - started, 1)
+            checkpoints.discard()
+            tracked.finish(out, stage.makes)
         progress.say(f"done in {draft.environment['seconds']:g} s: {shown}")
     return Outcome(open_artifact(out, stage.makes), up_to_date=False)
 

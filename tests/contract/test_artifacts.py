@@ -371,7 +371,10 @@ def test_a_manifest_that_was_changed_is_refused(tmp_path: Path, field: str) -> N
     artifact = write(tmp_path / "report")
     file = artifact.path / "manifest.json"
     content = json.loads(file.read_text())
-    content[field] = {"settings": {}, "seed": 9, "inputs": {}, "kind": "examples", "digest": "0" * 64, "files": {}}[field]
+    content[field] = {"settings": {}, "seed": 9, "inputs": {}, "kind": "examples", "digest": "0" * 64, "files": {}}[
+        field
+    ]
+    content["schema_version"] = SCHEMA_VERSIONS[content["kind"]]
     file.write_text(json.dumps(content))
 
     with pytest.raises(UserError, match="was changed" if field != "kind" else "holds 'examples' where 'report'"):
@@ -383,7 +386,7 @@ def test_an_unknown_schema_version_is_told_before_anything_else(tmp_path: Path) 
     file = artifact.path / "manifest.json"
     file.write_text(json.dumps({"kind": "report", "schema_version": 7, "fields": "that we do not know"}))
 
-    with pytest.raises(UserError, match="schema version 7, but this package reads 1"):
+    with pytest.raises(UserError, match=f"schema version 7, but this package reads {SCHEMA_VERSIONS['report']}"):
         open_artifact(artifact.path, "report")
 
 
@@ -528,7 +531,8 @@ def _change_the_manifest(out: Path) -> None:
 
 def _age_the_schema(out: Path) -> None:
     file = out / "manifest.json"
-    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 0'))
+    version = SCHEMA_VERSIONS["report"]
+    file.write_text(file.read_text().replace(f'"schema_version": {version}', f'"schema_version": {version - 1}'))
 
 
 @pytest.mark.parametrize("damage", [_drop_a_file, _change_a_byte, _change_the_manifest, _age_the_schema])

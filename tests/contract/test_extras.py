@@ -17,12 +17,17 @@ PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_te
 MODULES = {
     "duckdb": "duckdb",
     "jinja2": "jinja2",
+    "matplotlib": "matplotlib",
+    "minio": "minio",
+    "mlflow": "mlflow",
     "optuna": "optuna",
     "plotly": "plotly",
     "psycopg2-binary": "psycopg2",
     "pyarrow": "pyarrow",
     "safetensors": "safetensors",
     "scikit-learn": "sklearn",
+    "sqlalchemy": "sqlalchemy",
+    "tensorboard": "tensorboard",
     "torch": "torch",
     "urllib3": "urllib3",
 }

@@ -22,6 +22,7 @@ from lstm_adversarial_attack.settings import (
     ExtractSettings,
     PreprocessSettings,
     TrainSettings,
+    TuneExecution,
     TuneSettings,
     as_manifest,
     checked,
@@ -37,8 +38,9 @@ SETTINGS: dict[str, Any] = {
     "attack": AttackSettings,
     "evaluate": EvaluateSettings,
 }
-COMMANDS = (*STAGES, "run", "fetch", "load-database", "synthesize")
+COMMANDS = (*STAGES, "run", "audit", "fetch", "load-database", "synthesize")
 ON_A_DEVICE = ("tune", "train", "attack-tune", "attack", "run")
+SEARCHING = ("tune", "run")
 WITH_PROTOCOL = ("extract", "preprocess", "run")
 
 
@@ -56,6 +58,13 @@ def defaults_of(kind: Any) -> dict[str, Any]:
     return {field.name: field.default for field in dataclasses.fields(kind)}
 
 
+def execution_of(command: str) -> dict[str, Any]:
+    """Return the options of a command that say how it is carried out, with their defaults."""
+    if command in SEARCHING:
+        return defaults_of(TuneExecution)
+    return defaults_of(Execution) if command in ON_A_DEVICE else {}
+
+
 # --- names, defaults and help -----------------------------------------------------------------------------------
 
 
@@ -70,7 +79,7 @@ def test_every_stage_is_a_command_and_has_settings() -> None:
 def test_options_of_a_stage_are_the_fields_of_its_settings(stage: str) -> None:
     options = options_of(stage)
     of_inputs = {f"--{kind}" for kind in (*load_stage(stage).takes, *load_stage(stage).may_take)}
-    of_execution = {f"--{name}" for name in defaults_of(Execution)} if stage in ON_A_DEVICE else set()
+    of_execution = {f"--{name}" for name in execution_of(stage)}
     common = {"--out", "--settings", "--force"} | ({"--protocol"} if stage in WITH_PROTOCOL else set())
     of_source = {"--source", "--snapshot-id"} if stage == "extract" else set()
 
@@ -83,7 +92,7 @@ def test_options_of_a_stage_are_the_fields_of_its_settings(stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_defaults_of_a_stage_are_those_of_its_settings(stage: str) -> None:
     options = options_of(stage)
-    defaults = defaults_of(SETTINGS[stage]) | (defaults_of(Execution) if stage in ON_A_DEVICE else {})
+    defaults = defaults_of(SETTINGS[stage]) | execution_of(stage)
 
     assert {name: options[f"--{dashed(name)}"].field_info.default for name in defaults} == defaults
 
@@ -97,7 +106,7 @@ def test_run_has_the_options_of_every_stage() -> None:
     }
 
     assert {name: a.field_info.default for name, a in options.items() if "." in name} == expected
-    for name, default in defaults_of(Execution).items():
+    for name, default in execution_of("run").items():
         assert options[f"--{name}"].field_info.default == default
 
 
@@ -284,6 +293,7 @@ def test_features_of_run_is_short_for_those_of_extract(settings_of: Any) -> None
 def test_defaults_lie_in_their_ranges(stage: str) -> None:
     assert checked(SETTINGS[stage]()) == SETTINGS[stage]()
     assert checked(Execution()) == Execution()
+    assert checked(TuneExecution()) == TuneExecution()
 
 
 @pytest.mark.parametrize("stage", STAGES)

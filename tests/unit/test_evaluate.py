@@ -11,14 +11,17 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from lstm_adversarial_attack.artifacts.contents import CohortStep
 from lstm_adversarial_attack.catalogue import Feature, Limits, Measurement, Source, load_catalogue
 from lstm_adversarial_attack.evaluate.analysis import Evaluation, EvaluationInputs, evaluate
-from lstm_adversarial_attack.evaluate.figures import PALETTES
+from lstm_adversarial_attack.evaluate.drawing import PALETTES
 from lstm_adversarial_attack.evaluate.report import _clinical_decimals
 from lstm_adversarial_attack.evaluate.results import quantiles
 from lstm_adversarial_attack.frames import (
+    BASELINE_PREDICTIONS,
+    BASELINES,
     EXAMPLE_KINDS,
     EXAMPLES,
     HISTORY,
@@ -26,6 +29,7 @@ from lstm_adversarial_attack.frames import (
     PREDICTIONS,
     SAMPLES,
     SPLITS,
+    typed,
     with_features,
 )
 
@@ -79,9 +83,15 @@ def _predictions(samples: pl.DataFrame, probabilities: list[float]) -> pl.DataFr
             "subject_id": samples["subject_id"],
             "label": samples["label"],
             "probability": probabilities,
+            "calibrated": [p / 2 for p in probabilities],
         },
         schema=PREDICTIONS,
     )
+
+
+def _baselines(samples: pl.DataFrame, probabilities: dict[str, list[float]]) -> pl.DataFrame:
+    rows = [_predictions(samples, found).with_columns(model=pl.lit(name)) for name, found in probabilities.items()]
+    return typed(pl.concat(rows), BASELINE_PREDICTIONS)
 
 
 def _example(sample: int, label: int, kind: str, cells: list[tuple[int, int, float]] | None) -> dict:
@@ -147,6 +157,8 @@ def tiny_inputs(**changes) -> EvaluationInputs:
         "observed_rate": np.full((HOURS, 3), 0.25),
         "predictions": _predictions(samples, [0.1, 0.1, 0.1, 0.6, 0.9, 0.9, 0.2, 0.8, 0.3, 0.7]),
         "threshold": 0.5,
+        "calibration": "platt",
+        "baselines": _baselines(samples, {BASELINES[0]: [0.8, 0.1, 0.1, 0.1, 0.9, 0.7, 0.2, 0.8, 0.3, 0.7]}),
         "history": pl.DataFrame(
             [(0, 1, 0.6, 0.7, 0.6, 0.2), (0, 2, 0.5, 0.6, None, None)], schema=HISTORY, orient="row"
         ),
@@ -168,7 +180,12 @@ def plausible_inputs(samples: int = 1500, seed: int = 0) -> EvaluationInputs:
     patients = rng.integers(int(samples * 0.9), size=samples)
     splits = rng.choice(SPLITS, samples, p=[0.6, 0.15, 0.25])[patients]
     subjects = FIRST_SUBJECT + patients
-    stays = _stays(labels.tolist(), splits.tolist(), subjects.tolist())
+    stays = _stays(labels.tolist(), splits.tolist(), subjects.tolist()).with_columns(
+        age_years=pl.Series(rng.integers(18, 92, samples), dtype=pl.Int32),
+        sex=pl.Series(rng.choice(["F", "M"], samples)),
+        unit=pl.Series(rng.choice(["MICU", "SICU", "CCU"], samples, p=[0.6, 0.395, 0.005])),
+        charting_system=pl.Series(rng.choice(["carevue", "metavision"], samples)),
+    )
     probabilities = 1 / (1 + np.exp(3.2 - 2.4 * labels - rng.normal(0, 1.2, samples)))
     threshold = 0.3
     attacked = np.flatnonzero((splits == "test") & ((probabilities >= threshold) == labels))
@@ -188,16 +205,23 @@ def plausible_inputs(samples: int = 1500, seed: int = 0) -> EvaluationInputs:
         observed_rate=np.tile(np.linspace(0.05, 0.95, len(features)), (48, 1)),
         predictions=_predictions(stays, probabilities.tolist()),
         threshold=threshold,
-        history=pl.DataFrame(
-            {
-                "member": [0] * len(epochs),
-                "epoch": epochs,
-                "train_loss": loss - 0.001 * epochs,
-                "validation_loss": loss + 0.0006 * epochs,
-                "validation_auroc": 0.86 - 0.2 * np.exp(-epochs / 4),
-                "validation_auprc": 0.5 - 0.3 * np.exp(-epochs / 4),
-            },
-            schema=HISTORY,
+        calibration="platt",
+        baselines=_baselines(
+            stays, {name: np.clip(probabilities + rng.normal(0, 0.1, samples), 0, 1).tolist() for name in BASELINES}
+        ),
+        history=pl.concat(
+            pl.DataFrame(
+                {
+                    "member": [member] * len(epochs),
+                    "epoch": epochs,
+                    "train_loss": loss - 0.001 * epochs,
+                    "validation_loss": loss + 0.0006 * epochs,
+                    "validation_auroc": 0.86 - 0.2 * np.exp(-epochs / (4 + member)),
+                    "validation_auprc": 0.5 - 0.3 * np.exp(-epochs / (4 + member)),
+                },
+                schema=HISTORY,
+            )
+            for member in range(3)
         ),
         examples=examples,
         perturbations=cells,
@@ -451,6 +475,108 @@ class TestWhole:
         ]
 
 
+class TestModel:
+    """Calibration, subgroups, and the model beside the baselines."""
+
+    def test_calibration_before_and_after(self, tiny):
+        # Test: deaths .9, .9; survivors .1, .1, .1, .6; calibration halves them. Six samples make one bin.
+        result = tiny.metrics["calibration"]
+        assert result["method"] == "platt"
+        assert result["raw"]["brier"]["value"] == pytest.approx((2 * 0.01 + 3 * 0.01 + 0.36) / 6)
+        assert result["raw"]["mean_predicted"]["value"] == pytest.approx(2.7 / 6)
+        assert result["raw"]["ece"]["value"] == pytest.approx(2.7 / 6 - 2 / 6)
+        assert result["calibrated"]["mean_predicted"]["value"] == pytest.approx(1.35 / 6)
+        assert result["calibrated"]["ece"]["value"] == pytest.approx(2 / 6 - 1.35 / 6)
+        bins = tiny.tables["calibration"].filter(split="test")
+        assert bins["probability", "mean_predicted", "count"].rows() == [
+            ("raw", pytest.approx(2.7 / 6), 6),
+            ("calibrated", pytest.approx(1.35 / 6), 6),
+        ]
+
+    def test_the_baseline_meets_the_same_samples(self, tiny):
+        # The baseline puts one survivor (.8) above one of two deaths (.7, .9): 7 of 8 pairs in order.
+        models = tiny.metrics["models"]
+        assert list(models) == ["lstm", "logistic-regression"]
+        assert models["lstm"]["lstm_less_this"] is None
+        assert models["logistic-regression"]["figures"]["auroc"]["value"] == 7 / 8
+        less = models["logistic-regression"]["lstm_less_this"]
+        assert less["auroc"]["value"] == 1 / 8
+        # Halved: survivors .4, .05 and deaths .45, .35 against .05, .3 and .45, .45.
+        ours = (3 * 0.05**2 + 0.3**2 + 2 * 0.55**2) / 6
+        theirs = (0.4**2 + 3 * 0.05**2 + 0.55**2 + 0.65**2) / 6
+        assert models["lstm"]["figures"]["brier"]["value"] == pytest.approx(ours)
+        assert less["brier"]["value"] == pytest.approx(ours - theirs)
+
+    def test_without_baselines_there_is_no_comparison(self):
+        inputs = tiny_inputs()
+        evaluation = evaluate(dataclasses.replace(inputs, baselines=inputs.baselines.clear()), resamples=5)
+        assert list(evaluation.metrics["models"]) == ["lstm"]
+        assert "Beside the baselines" not in evaluation.report_html
+
+    def test_subgroups_are_parts_of_the_test_split(self, plausible):
+        inputs = plausible_inputs()
+        test = inputs.samples_of("test").with_columns(probability=inputs.predictions_of("test")["probability"])
+        found = pl.DataFrame(plausible.metrics["subgroups"])
+        for _, groups in found.group_by("attribute"):
+            assert groups["samples"].sum() == test.height
+        bands = {"18-44": (18, 44), "45-64": (45, 64), "65-79": (65, 79), "80 and over": (80, 91)}
+        ages = found.filter(attribute="age")
+        assert dict(ages["group", "samples"].rows()) == {
+            name: test.filter(pl.col("age_years").is_between(*ends)).height for name, ends in bands.items()
+        }
+        women = test.filter(sex="F")
+        group = found.filter(attribute="sex", group="F").row(0, named=True)
+        assert (group["samples"], group["deaths"]) == (women.height, women["label"].sum())
+        assert group["patients"] == women["subject_id"].n_unique() < women.height
+        assert group["figures"]["auroc"]["value"] == pytest.approx(roc_auc_score(women["label"], women["probability"]))
+        called = women.filter(pl.col("probability") >= inputs.threshold)
+        assert group["figures"]["precision"]["value"] == pytest.approx(called["label"].mean())
+
+    def test_small_groups_are_not_shown(self, plausible):
+        inputs = plausible_inputs()
+        small = inputs.samples_of("test").filter(unit="CCU")["subject_id"].n_unique()
+        assert 0 < small < 10
+        units = [group for group in plausible.metrics["subgroups"] if group["attribute"] == "unit"]
+        assert [group["group"] for group in units] == ["MICU", "SICU, CCU"]
+        assert min(group["patients"] for group in plausible.metrics["subgroups"]) >= 10
+        assert "Unit SICU, CCU" in plausible.report_html
+
+    def test_of_groups_with_few_deaths_only_the_size_is_shown(self):
+        inputs = plausible_inputs()
+        rare = inputs.samples.with_columns(sex=pl.when(pl.col("label") == 1).then(pl.lit("M")).otherwise("sex"))
+        evaluation = evaluate(dataclasses.replace(inputs, samples=rare), resamples=5)
+        women = next(group for group in evaluation.metrics["subgroups"] if group["group"] == "F")
+        assert women["patients"] > 100
+        assert women["deaths"] is women["figures"] is None
+        assert evaluation.tables["subgroups"].filter(group="F")["auroc", "deaths"].row(0) == (None, None)
+
+    def test_too_few_patients_make_no_group(self, tiny):
+        assert tiny.metrics["subgroups"] == []
+        assert "too few patients to show parts of it" in tiny.report_html
+        assert 'id="chart-forest"' not in tiny.report_html
+
+    def test_what_is_unknown_is_a_group(self):
+        inputs = plausible_inputs()
+        unknown = inputs.samples.with_columns(sex=pl.lit(None, dtype=pl.String), age_years=pl.lit(None, dtype=pl.Int32))
+        evaluation = evaluate(dataclasses.replace(inputs, samples=unknown), resamples=5)
+        groups = [(g["attribute"], g["group"]) for g in evaluation.metrics["subgroups"]]
+        assert groups[:2] == [("age", "unknown"), ("sex", "unknown")]
+
+    def test_every_network_has_a_line_of_its_own(self, plausible):
+        lines = _figures_of(plausible)["history-loss"]["data"]
+        assert len(lines) == 2 * 3
+        assert {line["line"]["width"] for line in lines} == {1.0}
+        assert all(line["x"] == list(range(1, 31)) for line in lines)
+
+    def test_the_forest_shows_every_group_with_figures(self, plausible):
+        guide, points = _figures_of(plausible)["forest"]["data"]
+        shown = [group for group in plausible.metrics["subgroups"] if group["figures"]]
+        assert len(points["y"]) == len(set(points["y"])) == 1 + len(shown)
+        assert guide["x"][0] == pytest.approx(plausible.metrics["prediction"]["test"]["auroc"]["value"])
+        last = shown[-1]["figures"]["auroc"]
+        assert points["x"][-1] + points["error_x"]["array"][-1] == pytest.approx(last["high"], abs=2e-4)
+
+
 class TestGate:
     def test_passes(self, tiny):
         assert tiny.gate.passed
@@ -501,6 +627,15 @@ class TestInputs:
         with pytest.raises(ValueError, match="3 changed cells belong to no found example"):
             evaluate(dataclasses.replace(inputs, examples=fewer), resamples=5)
 
+    def test_predictions_of_other_samples(self):
+        with pytest.raises(ValueError, match="predictions and samples are not in the same order"):
+            tiny_inputs(predictions=tiny_inputs().predictions.reverse())
+
+    def test_baselines_of_other_samples(self):
+        fewer = tiny_inputs().baselines.slice(1)
+        with pytest.raises(ValueError, match="logistic-regression and the LSTM do not predict the same test samples"):
+            evaluate(tiny_inputs(baselines=fewer), resamples=5)
+
 
 class TestDegenerate:
     def _text(self, evaluation: Evaluation) -> str:
@@ -539,6 +674,7 @@ class TestDegenerate:
                 inputs,
                 samples=inputs.samples.filter(keep),
                 predictions=inputs.predictions.filter(keep),
+                baselines=inputs.baselines.filter(keep),
                 examples=inputs.examples.filter(pl.col("label") == label),
                 perturbations=inputs.perturbations if label == 0 else inputs.perturbations.clear(),
             ),
@@ -556,6 +692,7 @@ class TestDegenerate:
                 cohort_flow=(),
                 samples=inputs.samples.clear(),
                 predictions=inputs.predictions.clear(),
+                baselines=inputs.baselines.clear(),
                 history=inputs.history.clear(),
                 examples=inputs.examples.clear(),
                 perturbations=inputs.perturbations.clear(),
@@ -611,9 +748,8 @@ class TestReport:
 
     def test_figures_are_valid_plotly(self, plausible):
         inputs = plausible_inputs()
-        text = re.search(r'<script id="report-data"[^>]*>(.*?)</script>', plausible.report_html, re.DOTALL)
-        data = json.loads(text.group(1))
-        assert len(data["figures"]) == 10
+        data = _data_of(plausible)
+        assert len(data["figures"]) == 11
         for scheme in PALETTES:
             for figure in data["figures"].values():
                 go.Figure(**json.loads(_coloured(json.dumps(figure), scheme)))  # raises on a wrong name
@@ -626,6 +762,15 @@ class TestReport:
         evaluation = evaluate(empty, resamples=5)
         assert 'id="chart-history-loss"' not in evaluation.report_html
         assert 'id="chart-roc"' in evaluation.report_html
+
+
+def _data_of(evaluation: Evaluation) -> dict:
+    text = re.search(r'<script id="report-data"[^>]*>(.*?)</script>', evaluation.report_html, re.DOTALL)
+    return json.loads(text.group(1))
+
+
+def _figures_of(evaluation: Evaluation) -> dict:
+    return _data_of(evaluation)["figures"]
 
 
 def _coloured(text: str, scheme: str) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 from sklearn import metrics as sk
 
 from lstm_adversarial_attack import metrics as m
+from lstm_adversarial_attack.metrics import bootstrap
+from lstm_adversarial_attack.metrics import prediction as predicted
+from lstm_adversarial_attack.metrics.ranking import ranking_of
 
 # Few distinct scores, so that ties are common.
 SCORES = st.integers(0, 6).map(lambda tenth: tenth / 6)
@@ -45,11 +48,9 @@ def test_weighted_figures_agree_with_scikit_learn(samples):
     drawn = np.resize(drawn, patient.max() + 1)  # how often the bootstrap drew each patient
     weights = drawn[patient].astype(float)
     assume(len(set(y[weights > 0])) == 2)
-    ranking, sums = (
-        m._ranking(y.astype(bool), p),
-        m._threshold_sums(y.astype(bool), p, 0.5, patient, patient.max() + 1),
-    )
-    ours = m._figures(drawn[None, :].astype(float), sums, ranking, patient)
+    ranking = ranking_of(y.astype(bool), p)
+    sums = predicted._threshold_sums(y.astype(bool), p, 0.5, patient, patient.max() + 1)
+    ours = predicted._figures(drawn[None, :].astype(float), sums, ranking, patient)
     expected = _oracle(y, p, weights, 0.5)
     assert tuple(ours) == m.FIGURES
     for name in m.FIGURES:
@@ -71,7 +72,7 @@ def test_point_figures_agree_with_scikit_learn(samples):
 
 
 def test_weights_are_whole_draws_of_patients():
-    blocks = list(m._patient_weights(7, 50, 3, 10))
+    blocks = list(bootstrap.patient_weights(7, 50, 3, 10))
     weights = np.concatenate(blocks)
     assert weights.shape == (50, 7)
     assert (weights.sum(axis=1) == 7).all()
@@ -79,9 +80,9 @@ def test_weights_are_whole_draws_of_patients():
 
 
 def test_blocks_do_not_change_the_draws(monkeypatch):
-    whole = np.concatenate(list(m._patient_weights(7, 50, 3, 10)))
-    monkeypatch.setattr(m, "_BLOCK_CELLS", 60)
-    parts = list(m._patient_weights(7, 50, 3, 10))
+    whole = np.concatenate(list(bootstrap.patient_weights(7, 50, 3, 10)))
+    monkeypatch.setattr(bootstrap, "BLOCK_CELLS", 60)
+    parts = list(bootstrap.patient_weights(7, 50, 3, 10))
     assert len(parts) > 1
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
@@ -120,8 +121,8 @@ def test_undefined_resamples_are_left_out_and_too_many_leave_no_interval():
     # 38 survivors and 1 death, each a patient: a resample without the death is left out, about 37 %.
     rare = m.prediction_metrics([0] * 38 + [1], [0.1] * 38 + [0.9], range(39), threshold=0.5, resamples=400)
     assert rare["auroc"] == m.Estimate(1.0, 1.0, 1.0)
-    assert m._estimate(np.array([0.5, np.nan, np.nan, 0.5]), 4) == m.Estimate(0.5, None, None)
-    assert m._estimate(np.array([0.5, np.nan, 0.4, 0.4]), 4) == m.Estimate(0.5, 0.4, 0.4)
+    assert bootstrap.estimate_of(np.array([0.5, np.nan, np.nan, 0.5]), 4) == m.Estimate(0.5, None, None)
+    assert bootstrap.estimate_of(np.array([0.5, np.nan, 0.4, 0.4]), 4) == m.Estimate(0.5, 0.4, 0.4)
 
 
 def test_nothing_gives_nothing():
@@ -129,6 +130,9 @@ def test_nothing_gives_nothing():
     assert set(figures.values()) == {m.Estimate(None, None, None)}
     assert m.patient_shares(np.zeros((0, 2), bool), []) == [m.Estimate(None, None, None)] * 2
     assert m.calibration_bins([], []) == ()
+    assert set(m.calibration_metrics([], [], []).values()) == {m.Estimate(None, None, None)}
+    assert set(m.paired_differences([], [], [], []).values()) == {m.Difference(None, None, None, None)}
+    assert m.subgroups([], [], [], [], attribute="unit", threshold=0.5) == ()
     assert m.roc_curve_points([], []) == m.precision_recall_points([1], [0.5]) == m.Curve((), ())
 
 
@@ -137,8 +141,15 @@ def test_nothing_gives_nothing():
     [([0, 1], [0.5]), ([0, 2], [0.5, 0.5]), ([0, 1], [0.5, 1.5]), ([0, 1], [0.5, float("nan")])],
 )
 def test_bad_input_is_refused(labels, probabilities):
-    with pytest.raises(ValueError, match=r"shape|0 or 1|\[0, 1\]"):
-        m.prediction_metrics(labels, probabilities, range(len(labels)), threshold=0.5)
+    who = range(len(labels))
+    for call in (
+        lambda: m.prediction_metrics(labels, probabilities, who, threshold=0.5),
+        lambda: m.calibration_metrics(labels, probabilities, who),
+        lambda: m.paired_differences(labels, [0.5, 0.5], probabilities, who),
+        lambda: m.subgroups(labels, probabilities, who, ["a", "b"], attribute="unit", threshold=0.5),
+    ):
+        with pytest.raises(ValueError, match=r"shape|0 or 1|\[0, 1\]"):
+            call()
 
 
 def test_same_seed_same_interval():
@@ -149,15 +160,6 @@ def test_same_seed_same_interval():
     )
     assert once == again
     assert once["auroc"].low != other["auroc"].low
-
-
-def test_a_thousand_resamples_of_six_thousand_samples_are_quick():
-    rng = np.random.default_rng(0)
-    y = rng.random(6000) < 0.11
-    p = 1 / (1 + np.exp(2 - rng.normal(size=6000) - 1.5 * y))
-    start = time.process_time()
-    m.prediction_metrics(y, p, rng.integers(5000, size=6000), threshold=0.3)
-    assert time.process_time() - start < 6  # 0.8 s on a quiet core
 
 
 class TestThreshold:
@@ -242,3 +244,253 @@ class TestCurves:
 
     def test_confusion(self):
         assert m.confusion([0, 0, 1, 1, 1], [0.1, 0.5, 0.5, 0.4, 0.9], 0.5) == m.Confusion(1, 1, 1, 2)
+
+
+class TestCalibrationFigures:
+    def test_expected_calibration_error_by_hand(self):
+        # Two bins of ten: .2 predicted and 5 of 10 died; .8 predicted and 9 of 10 died.
+        y = [1] * 5 + [0] * 5 + [1] * 9 + [0]
+        p = [0.2] * 10 + [0.8] * 10
+        found = m.calibration_metrics(y, p, range(20), bins=2, resamples=50)
+        assert found["ece"].value == pytest.approx((0.3 + 0.1) / 2)
+        assert found["mean_predicted"].value == pytest.approx(0.5)
+        assert found["brier"].value == pytest.approx((5 * 0.64 + 5 * 0.04 + 9 * 0.04 + 0.64) / 20)
+
+    @given(SAMPLES)
+    @settings(deadline=None, max_examples=40)
+    def test_it_is_the_weighted_distance_of_the_bins_shown(self, samples):
+        y, p, patient, _ = _columns(samples)
+        shown = m.calibration_bins(y, p)
+        expected = sum(b.count * abs(b.observed - b.mean_predicted) for b in shown) / y.size
+        found = m.calibration_metrics(y, p, patient, resamples=20)
+        assert found["ece"].value == pytest.approx(expected)
+        assert found["brier"].value == pytest.approx(sk.brier_score_loss(y, p))
+
+    def test_the_interval_allows_for_the_noise_that_resampling_adds(self):
+        # Perfectly calibrated: what error there is, is chance, and each resample adds its own.
+        rng = np.random.default_rng(3)
+        p = rng.random(500)
+        found = m.calibration_metrics(rng.random(500) < p, p, np.arange(500), resamples=400)["ece"]
+        assert found.low <= found.value <= found.high
+        badly = m.calibration_metrics(rng.random(500) < p**3, p, np.arange(500), resamples=400)["ece"]
+        assert badly.low > found.high
+
+    def test_an_interval_holds_a_figure_outside_its_resamples(self):
+        assert bootstrap.bias_corrected(np.array([0.1, 0.2, 0.3, 0.4]), 5).low == 0.1
+        assert bootstrap.bias_corrected(np.array([0.1, np.nan, np.nan, 0.4]), 5) == m.Estimate(0.1, None, None)
+
+    def test_an_unbiased_figure_has_about_the_percentile_interval(self):
+        values = np.append(0.0, np.random.default_rng(0).normal(size=4000))
+        corrected, plain = bootstrap.bias_corrected(values, 9), bootstrap.estimate_of(values, 9)
+        assert corrected.low == pytest.approx(plain.low, abs=0.1)
+        assert corrected.high == pytest.approx(plain.high, abs=0.1)
+
+
+class TestPairedDifferences:
+    Y = np.random.default_rng(1).random(400) < 0.3
+    GOOD = np.clip(np.random.default_rng(2).normal(0.3 + 0.4 * Y, 0.2), 0, 1)
+    POOR = np.random.default_rng(3).random(400)
+    WHO = np.random.default_rng(4).integers(300, size=400)
+
+    def test_values_are_differences_of_the_figures(self):
+        found = m.paired_differences(self.Y, self.GOOD, self.POOR, self.WHO, resamples=200)
+        good, poor = (
+            m.prediction_metrics(self.Y, p, self.WHO, threshold=0.5, resamples=5) for p in (self.GOOD, self.POOR)
+        )
+        assert set(found) == set(m.PAIRED_FIGURES)
+        for name, difference in found.items():
+            assert difference.value == pytest.approx(good[name].value - poor[name].value), name
+        assert found["auroc"].low > 0 > found["brier"].high
+        assert found["auroc"].p_value == pytest.approx(2 / 201)
+
+    def test_the_other_way_round(self):
+        one = m.paired_differences(self.Y, self.GOOD, self.POOR, self.WHO, resamples=100)
+        other = m.paired_differences(self.Y, self.POOR, self.GOOD, self.WHO, resamples=100)
+        for name in m.PAIRED_FIGURES:
+            assert other[name].value == pytest.approx(-one[name].value)
+            assert (other[name].low, other[name].high) == pytest.approx((-one[name].high, -one[name].low))
+            assert other[name].p_value == one[name].p_value
+
+    def test_both_models_meet_the_same_resamples(self):
+        # The same model twice: no difference in any resample, however far the figures themselves vary.
+        same = m.paired_differences(self.Y, self.GOOD, self.GOOD, self.WHO, resamples=100)
+        assert set(same.values()) == {m.Difference(0.0, 0.0, 0.0, 1.0)}
+        # Nearly the same model: the interval is narrower than that of either figure.
+        near = np.clip(self.GOOD + 0.02 * self.POOR, 0, 1)
+        paired = m.paired_differences(self.Y, self.GOOD, near, self.WHO, resamples=300)["auroc"]
+        alone = m.prediction_metrics(self.Y, self.GOOD, self.WHO, threshold=0.5, resamples=300)["auroc"]
+        assert paired.high - paired.low < (alone.high - alone.low) / 4
+
+    def test_it_is_the_difference_within_each_resample(self):
+        weights = np.concatenate(list(bootstrap.weight_blocks(len(set(self.WHO)), 30, 7, 400)))
+        _, patient = np.unique(self.WHO, return_inverse=True)
+        expected = [
+            sk.roc_auc_score(self.Y, self.GOOD, sample_weight=row[patient])
+            - sk.roc_auc_score(self.Y, self.POOR, sample_weight=row[patient])
+            for row in weights
+        ]
+        found = m.paired_differences(self.Y, self.GOOD, self.POOR, self.WHO, resamples=30, seed=7)["auroc"]
+        assert found.value == pytest.approx(expected[0])
+        assert (found.low, found.high) == pytest.approx(tuple(np.percentile(expected[1:], (2.5, 97.5))))
+
+    def test_p_values_of_no_difference_are_spread_evenly(self):
+        rng = np.random.default_rng(5)
+        p_values = []
+        for seed in range(60):
+            y = rng.random(150) < 0.4
+            a, b = rng.random(150), rng.random(150)
+            found = m.paired_differences(y, a, b, np.arange(150), figures=("auroc",), resamples=100, seed=seed)
+            p_values.append(found["auroc"].p_value)
+        assert 0.3 < np.mean(p_values) < 0.7
+        assert np.mean(np.array(p_values) < 0.05) < 0.15
+
+    def test_one_class_has_no_ranking_to_compare(self):
+        found = m.paired_differences([0, 0, 0], [0.1, 0.2, 0.3], [0.3, 0.2, 0.3], [1, 2, 3], resamples=20)
+        assert found["auroc"] == found["auprc"] == m.Difference(None, None, None, None)
+        assert found["brier"].value == pytest.approx((0.01 - 0.09) / 3)
+
+    def test_an_unknown_figure_is_refused(self):
+        with pytest.raises(ValueError, match="no figures of a paired comparison: f1"):
+            m.paired_differences([0, 1], [0.1, 0.2], [0.1, 0.2], [1, 2], figures=("f1",))
+
+
+class TestSubgroups:
+    def groups(self, sizes: dict[str, int], *, order=None, deaths=0.5, patients=None):
+        """Make groups of so many samples and return what is found of them by group."""
+        of = [name for name, size in sizes.items() for _ in range(size)]
+        y = np.array([i < deaths * size for size in sizes.values() for i in range(size)])
+        p = np.random.default_rng(0).random(len(of))
+        who = range(len(of)) if patients is None else patients
+        found = m.subgroups(y, p, who, of, attribute="unit", threshold=0.5, order=order, resamples=20)
+        return {group.group: group for group in found}
+
+    def test_a_group_has_the_figures_of_its_samples(self):
+        found = self.groups({"a": 60, "b": 40})
+        y, p = np.arange(60) < 30, np.random.default_rng(0).random(100)[:60]
+        alone = m.prediction_metrics(y, p, range(60), threshold=0.5, resamples=20)
+        assert tuple(found["a"].figures) == m.SUBGROUP_FIGURES
+        for name, figure in found["a"].figures.items():
+            assert figure.value == pytest.approx(alone[name].value), name
+            assert figure.low <= figure.value <= figure.high
+        assert (found["a"].samples, found["a"].patients, found["a"].deaths) == (60, 60, 30)
+
+    def test_the_brier_score_is_of_the_calibrated_probability(self):
+        y = np.arange(40) % 2
+        found = m.subgroups(
+            y, y * 0.5, range(40), ["a"] * 40, attribute="sex", threshold=0.2, calibrated=y * 1.0, resamples=10
+        )
+        assert found[0].figures["brier"].value == 0
+        assert found[0].figures["recall"].value == 1
+
+    def test_small_groups_join_the_smaller_neighbour(self):
+        assert list(self.groups({"a": 30, "b": 9, "c": 20}, order=("a", "b", "c"))) == ["a", "b, c"]
+        assert list(self.groups({"a": 30, "b": 9, "c": 40}, order=("a", "b", "c"))) == ["a, b", "c"]
+        assert list(self.groups({"a": 4, "b": 5, "c": 40}, order=("a", "b", "c"))) == ["a, b, c"]
+        assert list(self.groups({"a": 4, "b": 6, "c": 40}, order=("a", "b", "c"))) == ["a, b", "c"]
+        assert list(self.groups({"a": 4, "b": 40, "c": 6})) == ["b", "c, a"]
+        assert self.groups({"a": 4, "b": 5}) == {}
+
+    def test_what_counts_is_patients_not_samples(self):
+        assert list(self.groups({"a": 30, "b": 30}, patients=[*range(30), *range(9)] + [8] * 21)) == ["a, b"]
+
+    def test_names_out_of_order_come_last(self):
+        assert list(self.groups({"x": 50, "a": 30, "b": 40}, order=("a", "b"))) == ["a", "b", "x"]
+
+    def test_few_deaths_leave_the_size_alone(self):
+        few = self.groups({"a": 100, "b": 40}, deaths=0.2)
+        assert few["a"].deaths == 20
+        assert few["b"] == m.Subgroup("unit", "b", 40, 40, None, None)
+        # Twenty deaths, but all of two patients.
+        same = self.groups({"a": 100}, deaths=0.2, patients=[0, 1] * 10 + [*range(2, 82)])
+        assert same["a"] == m.Subgroup("unit", "a", 100, 82, None, None)
+
+    @given(st.lists(st.sampled_from("abcdef"), max_size=80))
+    @settings(deadline=None, max_examples=60)
+    def test_no_group_is_small_and_none_is_lost(self, of):
+        y = np.arange(len(of)) % 2
+        found = m.subgroups(y, np.full(len(of), 0.5), range(len(of)), of, attribute="u", threshold=0.5, resamples=2)
+        assert all(group.patients >= 10 for group in found)
+        assert sum(group.samples for group in found) == (len(of) if len(of) >= 10 else 0)
+        names = [name for group in found for name in group.group.split(", ")]
+        assert sorted(names) == (sorted(set(of)) if len(of) >= 10 else [])
+
+
+SHARES = st.floats(0.01, 0.99)
+
+
+def _best_f1(curve, prevalence):
+    """Return the best F1 over points (false positive rate, true positive rate)."""
+    f, t = np.array(curve).T
+    return (2 * prevalence * t / (prevalence * (1 + t) + (1 - prevalence) * f)).max()
+
+
+class TestLargestF1:
+    @given(SHARES)
+    def test_without_ranking_it_is_that_of_calling_everybody_dead(self, prevalence):
+        constant = 2 * prevalence / (1 + prevalence)
+        assert m.max_f1(0.5, prevalence) == pytest.approx(constant)
+        assert m.max_f1(0.3, prevalence) == pytest.approx(constant)
+        assert m.f1_bound(0.5, prevalence) == pytest.approx(constant)
+        assert m.f1_bound(0.0, prevalence, concave=False) == pytest.approx(constant)
+
+    @given(SHARES)
+    def test_perfect_ranking_gives_one(self, prevalence):
+        assert m.max_f1(1.0, prevalence) == 1
+        assert m.f1_bound(1.0, prevalence) == m.f1_bound(1.0, prevalence, concave=False) == 1
+        assert m.max_f1(1 - 1e-12, prevalence) == pytest.approx(1, abs=1e-4)
+
+    @given(st.floats(0.5, 0.999), SHARES)
+    @settings(deadline=None)
+    def test_the_binormal_maximum_is_that_of_a_fine_grid_of_thresholds(self, auroc, prevalence):
+        d = np.sqrt(2) * norm.ppf(auroc)
+        thresholds = np.linspace(-12, 12, 4001)
+        grid = _best_f1(np.column_stack([norm.cdf(-thresholds), norm.cdf(d - thresholds)]), prevalence)
+        found = m.max_f1(auroc, prevalence)
+        assert grid - 1e-9 <= found <= grid + 2e-5
+        assert found <= m.f1_bound(auroc, prevalence) + 1e-12
+
+    def test_scores_drawn_from_the_model_reach_it_and_no_more(self):
+        rng = np.random.default_rng(0)
+        y = rng.random(200_000) < 0.14
+        p = norm.cdf(rng.normal(np.sqrt(2) * norm.ppf(0.85) * y, 1))
+        best = sk.f1_score(y, p >= m.best_f1_threshold(y, p))
+        assert best == pytest.approx(m.max_f1(0.85, 0.14), abs=0.005)
+
+    @given(st.lists(st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)), min_size=1, max_size=8), SHARES)
+    def test_no_concave_curve_exceeds_the_bound(self, steps, prevalence):
+        steps = sorted(steps, key=lambda step: -step[1] / step[0])
+        f, t = (np.append(0, np.cumsum(part)) / sum(part) for part in zip(*steps, strict=True))
+        auroc = min(1.0, np.trapezoid(t, f))
+        # Between its corners a concave curve has no better F1: it is a ratio of linear functions along each side.
+        assert _best_f1(np.column_stack([f, t]), prevalence) <= m.f1_bound(auroc, prevalence) + 1e-9
+
+    @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=8), SHARES)
+    def test_no_rising_curve_exceeds_the_bound_of_all(self, points, prevalence):
+        f, t = np.sort([(0, 0), *points, (1, 1)], axis=0).T
+        auroc = float((np.diff(f) * t[:-1]).sum())  # flat, then up: the least area below the points
+        best = _best_f1(np.column_stack([f, t]), prevalence)
+        assert best <= m.f1_bound(min(1.0, auroc), prevalence, concave=False) + 1e-9
+
+    @given(st.floats(0.5, 1), SHARES)
+    def test_the_bounds_are_reached(self, auroc, prevalence):
+        g = 2 * auroc - 1
+        corners = [[(0, g)], [(1 - g, 1)]]
+        for corner in corners:
+            f, t = np.array([(0, 0), *corner, (1, 1)]).T
+            assert np.trapezoid(t, f) == pytest.approx(auroc)
+        reached = max(_best_f1(corner, prevalence) for corner in corners)
+        assert reached == pytest.approx(m.f1_bound(auroc, prevalence))
+        steps = max(_best_f1([(0, auroc)], prevalence), _best_f1([(1 - auroc, 1)], prevalence))
+        assert steps == pytest.approx(m.f1_bound(auroc, prevalence, concave=False))
+
+    @given(st.floats(0.5, 1), st.floats(0.5, 1), SHARES)
+    def test_it_rises_with_the_auroc(self, one, other, prevalence):
+        low, high = sorted((one, other))
+        assert m.max_f1(low, prevalence) <= m.max_f1(high, prevalence) + 1e-9
+        assert m.f1_bound(low, prevalence) <= m.f1_bound(low, prevalence, concave=False) + 1e-9
+
+    @pytest.mark.parametrize(("auroc", "prevalence"), [(1.1, 0.5), (-0.1, 0.5), (0.8, 0.0), (0.8, 1.0), (np.nan, 0.5)])
+    def test_what_is_no_share_is_refused(self, auroc, prevalence):
+        for function in (m.max_f1, m.f1_bound):
+            with pytest.raises(ValueError, match=r"auroc is|prevalence is"):
+                function(auroc, prevalence)

@@ -107,6 +107,7 @@ class Architecture(msgspec.Struct, frozen=True):
     input_dropout: float = 0.0
     encoding_bins: int = 0
     projection_units: int = 0
+    encoded_steps: bool = True
     shortcut_units: int = 0
     hours_per_step: int = 1
     members: int = 1  # networks whose logits are averaged
@@ -155,12 +156,16 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 class Search(msgspec.Struct, frozen=True):
-    """``search.json`` of hyperparameters and attack settings: the best settings and all trials."""
+    """``search.json`` of hyperparameters and attack settings: the best settings and all trials.
+
+    ``importances`` says how much each setting mattered, as shares; none where too few trials came to an end.
+    """
 
     objective: str
     best: dict[str, Any]
     best_value: float
     trials: list[Trial]
+    importances: dict[str, float] = {}
 
 
 class AttackCard(msgspec.Struct, frozen=True):

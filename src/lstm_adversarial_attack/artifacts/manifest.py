@@ -21,10 +21,12 @@ SCHEMA_VERSIONS = {
     "events": 1,
     "dataset": 1,
     "hyperparameters": 1,
-    "model": 2,
+    "model": 3,
     "attack-settings": 1,
     "examples": 1,
-    "report": 1,
+    "cross-validation": 1,
+    "report": 2,
+    "audit": 1,
 }
 
 MANIFEST_NAME = "manifest.json"

@@ -12,7 +12,7 @@ from lstm_adversarial_attack.attack import AttackResult
 from lstm_adversarial_attack.attack.target import load_target
 from lstm_adversarial_attack.devices import describe, prepare
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.search import search
+from lstm_adversarial_attack.search import Attempt, Journal, Plan, search
 from lstm_adversarial_attack.settings import AttackSettings, AttackTuneSettings
 from lstm_adversarial_attack.stage import Context, Stage
 
@@ -47,20 +47,23 @@ def run(context: Context) -> None:
         )
     progress = context.progress
 
-    def objective(trial: optuna.Trial, _number: int) -> float:
-        attack_settings = AttackSettings(steps=settings.steps, **suggest(trial))
+    def objective(attempt: Attempt) -> float:
+        attack_settings = AttackSettings(steps=settings.steps, **suggest(attempt.trial))
         return area(target.attack(chosen, attack_settings), settings.max_cells)
 
     def tell(so_far: Search) -> None:
         progress.advance(1, f"best area {so_far.best_value:.3f}")
 
     found = search(
-        objective,
-        name=settings.objective,
-        journal=context.draft.work / "journal.log",
-        trials=settings.trials,
-        seed=settings.seed,
-        first={"lr": AttackSettings().lr, "sparsity": AttackSettings().sparsity},
+        lambda: objective,
+        Plan(
+            name=f"attack-tune-{context.draft.work.name}",
+            trials=settings.trials,
+            seed=settings.seed,
+            first={"lr": AttackSettings().lr, "sparsity": AttackSettings().sparsity},
+        ),
+        Journal(context.draft.work / "journal.log"),
+        objective=settings.objective,
         on_start=lambda done: progress.start("trials", settings.trials, done),
         on_trial=tell,
     )

@@ -18,7 +18,7 @@ from lstm_adversarial_attack.cross_validate.folds import Indices, folds, held_ba
 from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
 from lstm_adversarial_attack.devices import derive_seed, is_mixed, prepare
 from lstm_adversarial_attack.models import death_probability, predict_logits
-from lstm_adversarial_attack.models.baselines import BASELINES, fit_baseline, second_target
+from lstm_adversarial_attack.models.baselines import BASELINES, fit_baseline, lesson
 from lstm_adversarial_attack.models.training import fit
 from lstm_adversarial_attack.settings import Execution, TrainSettings
 
@@ -79,11 +79,12 @@ class Worker:
         settings = replace(self._plan.methods[task.method], seed=seed)
         learned_from, stopped_by = held_back(self.labels, self.patients, fold, task.member, self._plan.seed)
         train = tensors[self._index(learned_from)]
-        target = None
+        taught = None
         if settings.distillation:
-            target = second_target(train, self.patients[learned_from], derive_seed(self._plan.seed, task.fold))
+            taught_by = derive_seed(self._plan.seed, "lesson", task.fold, task.member)
+            taught = lesson(train, self.patients[learned_from], settings.made_up_samples, taught_by)
         validation = tensors[self._index(stopped_by)]
-        fitted = fit(train, validation, settings, second_target=target, mixed_precision=self._mixed)
+        fitted = fit(train, validation, settings, taught=taught, mixed_precision=self._mixed)
         probability, seen = (death_probability(predict_logits(fitted.model, part)) for part in (test, validation))
         return Predicted(probability.tolist(), seen.tolist(), len(fitted.history))
 

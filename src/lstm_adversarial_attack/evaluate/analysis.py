@@ -13,6 +13,12 @@ from lstm_adversarial_attack.evaluate.attack_results import attack_directions, c
 from lstm_adversarial_attack.evaluate.gate import gate
 from lstm_adversarial_attack.evaluate.headline import headline
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, EvaluationInputs, Progress
+from lstm_adversarial_attack.evaluate.prediction_results import (
+    calibration_result,
+    model_figures,
+    split_figures,
+    subgroup_figures,
+)
 from lstm_adversarial_attack.evaluate.results import (
     Gate,
     Metrics,
@@ -24,7 +30,7 @@ from lstm_adversarial_attack.evaluate.results import (
 from lstm_adversarial_attack.evaluate.susceptibility import Condition, conditions, susceptibility
 from lstm_adversarial_attack.evaluate.tables import tables
 from lstm_adversarial_attack.frames import SPLITS
-from lstm_adversarial_attack.metrics import Estimate, confusion, prediction_metrics
+from lstm_adversarial_attack.metrics import confusion
 
 __all__ = ["Evaluation", "EvaluationInputs", "evaluate"]
 
@@ -73,14 +79,14 @@ def evaluate(
 
     settings = Settings(resamples, seed, min_auroc)
     begin("prediction")
-    prediction = {split: _prediction(inputs, split, settings) for split in SPLITS}
+    prediction = {split: split_figures(inputs, split, settings) for split in SPLITS}
     begin("attack")
     attack = attack_directions(inputs, resamples=resamples, seed=seed)
     begin("susceptibility")
     found = conditions(inputs)
     test = inputs.predictions_of("test")
     metrics = Metrics(
-        schema_version=1,
+        schema_version=2,
         headline=(),
         gate=gate(inputs, prediction["test"]["auroc"].value, min_auroc),
         settings=settings,
@@ -91,6 +97,9 @@ def evaluate(
         shared_patients=_shared_patients(inputs),
         prediction=prediction,
         confusion=confusion(test["label"], test["probability"], inputs.threshold),
+        calibration=calibration_result(inputs, settings),
+        models=model_figures(inputs, settings),
+        subgroups=subgroup_figures(inputs, settings),
         attacked_split=inputs.attacked_split,
         attack=attack,
         changed_cells=inputs.perturbations.height,
@@ -104,18 +113,6 @@ def evaluate(
     if on_progress:
         on_progress("done", len(_STEPS), len(_STEPS))
     return Evaluation(as_json(metrics), frames, page, metrics.headline, metrics.gate)
-
-
-def _prediction(inputs: EvaluationInputs, split: str, settings: Settings) -> dict[str, Estimate]:
-    predictions = inputs.predictions_of(split)
-    return prediction_metrics(
-        predictions["label"],
-        predictions["probability"],
-        predictions["subject_id"],
-        threshold=inputs.threshold,
-        resamples=settings.resamples,
-        seed=settings.seed,
-    )
 
 
 def _counts(samples: pl.DataFrame) -> SplitCounts:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from lstm_adversarial_attack.artifacts.contents import CohortStep
+from lstm_adversarial_attack.artifacts.contents import CohortStep, Search
 from lstm_adversarial_attack.catalogue import Feature
 from lstm_adversarial_attack.frames import (
+    BASELINE_PREDICTIONS,
     EXAMPLES,
     HISTORY,
     PERTURBATIONS,
@@ -61,15 +62,19 @@ class EvaluationInputs:
     observed_rate: Array  # [hour, feature]: share of the training cells that were measured
     predictions: pl.DataFrame  # frames.PREDICTIONS
     threshold: float  # the prediction is death where probability >= threshold
+    calibration: str  # method behind the calibrated probabilities
+    baselines: pl.DataFrame  # frames.BASELINE_PREDICTIONS; no rows where none were fitted
     history: pl.DataFrame  # frames.HISTORY
     examples: pl.DataFrame  # frames.EXAMPLES
     perturbations: pl.DataFrame  # frames.PERTURBATIONS
     attacked_split: str  # whose samples were attacked
     provenance: dict[str, str]  # shown in the report as given, in this order
+    searches: Mapping[str, Search] = field(default_factory=dict)  # by the kind of artifact that held them
 
     def __post_init__(self) -> None:
         conform(self.samples, SAMPLES)
         conform(self.predictions, PREDICTIONS)
+        conform(self.baselines, BASELINE_PREDICTIONS)
         conform(self.history, HISTORY)
         conform(self.examples, EXAMPLES)
         conform(self.perturbations, with_features(PERTURBATIONS, self.feature_names))
@@ -82,6 +87,8 @@ class EvaluationInputs:
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}, not {shape}")
         if self.attacked_split not in SPLITS:
             raise ValueError(f"attacked_split is {self.attacked_split!r}, not one of {', '.join(SPLITS)}")
+        if not self.samples["split", "label"].equals(self.predictions["split", "label"]):
+            raise ValueError("predictions and samples are not in the same order")
         strangers = self.examples.join(self.attacked_predictions, on="sample", how="anti").height
         if strangers:
             raise ValueError(f"{strangers} examples belong to no sample of split {self.attacked_split!r}")

@@ -12,14 +12,10 @@ import polars as pl
 from markupsafe import Markup
 
 from lstm_adversarial_attack.evaluate.attack_results import CELL_BUDGETS
-from lstm_adversarial_attack.evaluate.figures import (
-    KIND_DASHES,
-    PALETTES,
-    QUANTITIES,
-    figures,
-    susceptibility_data,
-)
+from lstm_adversarial_attack.evaluate.drawing import PALETTES
+from lstm_adversarial_attack.evaluate.figures import KIND_DASHES, QUANTITIES, figures, susceptibility_data
 from lstm_adversarial_attack.evaluate.headline import (
+    UNDEFINED,
     counted,
     number,
     number_interval,
@@ -27,8 +23,11 @@ from lstm_adversarial_attack.evaluate.headline import (
     percent_interval,
 )
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, EvaluationInputs
+from lstm_adversarial_attack.evaluate.prediction_figures import ATTRIBUTE_WORDS
 from lstm_adversarial_attack.evaluate.results import Metrics, Quantiles
+from lstm_adversarial_attack.evaluate.study import studies, study_figures
 from lstm_adversarial_attack.frames import EXAMPLE_KINDS, SPLITS
+from lstm_adversarial_attack.metrics import LEAST_OF_A_CLASS, LEAST_PATIENTS, Difference
 
 _KIND_WORDS = {
     "first": "the first that turned the prediction",
@@ -43,14 +42,24 @@ _FIGURE_WORDS = {
     "recall": "Recall (sensitivity)",
     "specificity": "Specificity",
     "accuracy": "Accuracy",
-    "brier": "Brier score",
+    "brier": "Brier score, before calibration",
     "prevalence": "Share of deaths",
+}
+_MODEL_WORDS = {
+    "lstm": "LSTM",
+    "logistic-regression": "Logistic regression",
+    "gradient-boosting": "Gradient boosting",
+}
+_CALIBRATION_WORDS = {
+    "temperature": "Log-odds are divided by one number",
+    "platt": "Log-odds are multiplied by one number and shifted by another",
+    "isotonic": "Probabilities go through a rising function",
 }
 
 
 def render(inputs: EvaluationInputs, metrics: Metrics, tables: dict[str, pl.DataFrame]) -> str:
     """Return the page. The same arguments give the same text."""
-    charts = figures(inputs, metrics, tables)
+    charts = figures(inputs, metrics, tables) | study_figures(inputs.searches)
     data = {
         "palettes": PALETTES,
         "figures": {name: {"data": chart.data, "layout": chart.layout} for name, chart in charts.items()},
@@ -63,12 +72,17 @@ def render(inputs: EvaluationInputs, metrics: Metrics, tables: dict[str, pl.Data
             inputs=inputs,
             metrics=metrics,
             charts=charts,
+            studies=studies(inputs.searches),
             directions=DIRECTIONS,
             kinds=EXAMPLE_KINDS,
             kind_words=_KIND_WORDS,
             kind_dashes=KIND_DASHES,
             quantities=QUANTITIES,
             figure_words=_FIGURE_WORDS,
+            model_words=_MODEL_WORDS,
+            calibration_words=_CALIBRATION_WORDS,
+            attribute_words=ATTRIBUTE_WORDS,
+            least=(LEAST_PATIENTS, LEAST_OF_A_CLASS),
             splits=SPLITS,
             budgets=CELL_BUDGETS,
             light_palette_css=Markup(_css("light")),
@@ -97,6 +111,7 @@ def _environment() -> jinja2.Environment:
         "percent": percent,
         "percent_interval": percent_interval,
         "spread": _spread,
+        "difference": _difference,
         "clinical_decimals": _clinical_decimals,
         "unit": _unit,
     }
@@ -126,6 +141,16 @@ def _spread(sizes: Quantiles, decimals: int | None = None) -> str:
     form = ",.5g" if decimals is None else f",.{decimals}f"
     p25, median, p75 = ("∞" if value is None else format(value, form) for value in (sizes.p25, sizes.median, sizes.p75))
     return f"{median} ({p25} to {p75})"
+
+
+def _difference(difference: Difference) -> str:
+    """Return a difference with interval and p-value, such as ``+0.012 (-0.003 to +0.027), p 0.120``."""
+    if difference.value is None:
+        return UNDEFINED
+    text = f"{difference.value:+.3f}"
+    if difference.p_value is not None:
+        text += f" ({difference.low:+.3f} to {difference.high:+.3f}), p {difference.p_value:.3f}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _clinical_decimals(precision: float) -> int:

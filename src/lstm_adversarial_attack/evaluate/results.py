@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstm_adversarial_attack.artifacts.contents import CohortStep
-from lstm_adversarial_attack.metrics import Confusion, Estimate
+from lstm_adversarial_attack.metrics import Confusion, Difference, Estimate, Subgroup
 
 #: Digits that are the same on every machine: sums in another order differ in the last of seventeen.
 _SIGNIFICANT_DIGITS = 9
@@ -26,6 +26,24 @@ class SplitCounts(msgspec.Struct, frozen=True):
     samples: int
     patients: int
     deaths: int  # samples with label 1
+
+
+class CalibrationResult(msgspec.Struct, frozen=True):
+    """How well probabilities come true on the test split (metrics.CALIBRATION_FIGURES), before and after mending."""
+
+    method: str  # as it was fitted to the validation split
+    raw: dict[str, Estimate]
+    calibrated: dict[str, Estimate]
+
+
+class ModelFigures(msgspec.Struct, frozen=True):
+    """A model on the test split (metrics.PAIRED_FIGURES), and the LSTM less this model; None of the LSTM itself.
+
+    The Brier score is of calibrated probabilities.
+    """
+
+    figures: dict[str, Estimate]
+    lstm_less_this: dict[str, Difference] | None
 
 
 class Quantiles(msgspec.Struct, frozen=True):
@@ -113,6 +131,9 @@ class Metrics(msgspec.Struct, frozen=True):
     shared_patients: int  # who have samples in more than one split
     prediction: dict[str, dict[str, Estimate]]  # split, figure (metrics.FIGURES); held out: test alone
     confusion: Confusion  # of the test split, at the threshold
+    calibration: CalibrationResult
+    models: dict[str, ModelFigures]  # lstm, and the baselines that were fitted
+    subgroups: tuple[Subgroup, ...]  # of the test split
     attacked_split: str
     attack: dict[str, AttackDirection]  # direction
     changed_cells: int  # over all found examples

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from safetensors.numpy import load_file
 
@@ -11,7 +13,9 @@ from lstm_adversarial_attack.artifacts.contents import AttackCard, CohortStep, M
 from lstm_adversarial_attack.catalogue import FeatureSet
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.evaluate.analysis import EvaluationInputs, evaluate
+from lstm_adversarial_attack.evaluate.study import searches_of
 from lstm_adversarial_attack.frames import (
+    BASELINE_PREDICTIONS,
     EXAMPLES,
     HISTORY,
     PERTURBATIONS,
@@ -29,7 +33,10 @@ def run(context: Context) -> None:
     progress, draft = context.progress, context.draft
     _check_lineage(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"])
     evaluation = evaluate(
-        _inputs(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"]),
+        replace(
+            _inputs(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"]),
+            searches=searches_of(context.inputs),
+        ),
         resamples=settings.resamples,
         seed=settings.seed,
         min_auroc=settings.min_auroc,
@@ -60,6 +67,7 @@ def _inputs(dataset: Artifact, model: Artifact, examples: Artifact) -> Evaluatio
     samples = dataset.frame("samples.parquet", SAMPLES)
     observed = load_file(dataset.file("tensors.safetensors"))["observed"]
     training = (samples["split"] == "train").to_numpy()
+    card = model.json("model.json", ModelCard)
     return EvaluationInputs(
         cohort_flow=tuple(dataset.json("cohort_flow.json", list[CohortStep])),
         features=features.features,
@@ -68,7 +76,9 @@ def _inputs(dataset: Artifact, model: Artifact, examples: Artifact) -> Evaluatio
         samples=samples,
         observed_rate=observed[training].mean(axis=0),
         predictions=model.frame("predictions.parquet", PREDICTIONS),
-        threshold=model.json("model.json", ModelCard).threshold,
+        threshold=card.threshold,
+        calibration=card.calibration.method,
+        baselines=model.frame("baselines.parquet", BASELINE_PREDICTIONS),
         history=model.frame("history.parquet", HISTORY),
         examples=examples.frame("examples.parquet", EXAMPLES),
         perturbations=examples.frame("perturbations.parquet", with_features(PERTURBATIONS, features.names)),
@@ -94,4 +104,10 @@ def _as_words(settings: dict[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(settings.items()))
 
 
-STAGE = Stage(name="evaluate", makes="report", takes=("dataset", "model", "examples"), run=run)
+STAGE = Stage(
+    name="evaluate",
+    makes="report",
+    takes=("dataset", "model", "examples"),
+    may_take=("hyperparameters", "attack-settings"),
+    run=run,
+)

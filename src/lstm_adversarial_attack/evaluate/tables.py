@@ -13,6 +13,8 @@ from lstm_adversarial_attack.evaluate.results import Metrics, Susceptibility
 from lstm_adversarial_attack.evaluate.susceptibility import Condition, cells_table
 from lstm_adversarial_attack.frames import SPLITS
 from lstm_adversarial_attack.metrics import (
+    SUBGROUP_FIGURES,
+    Difference,
     Estimate,
     calibration_bins,
     precision_recall_points,
@@ -22,6 +24,7 @@ from lstm_adversarial_attack.metrics import (
 _NORMS = ("l0", "l1", "linf")
 _RESULT_KEY = {"direction": pl.String, "kind": pl.String}
 _INTERVAL = {"share": pl.Float64, "share_low": pl.Float64, "share_high": pl.Float64}
+_FIGURE = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
 _QUANTILES = ("p25", "median", "p75", "p90")
 
 _SCHEMAS: dict[str, dict[str, Any]] = {
@@ -36,14 +39,31 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "prediction": {
         "split": pl.String,
         "figure": pl.String,
-        "value": pl.Float64,
-        "low": pl.Float64,
-        "high": pl.Float64,
+        **_FIGURE,
+    },
+    "models": {
+        "model": pl.String,
+        "figure": pl.String,
+        **_FIGURE,
+        "lstm_less_this": pl.Float64,
+        "lstm_less_this_low": pl.Float64,
+        "lstm_less_this_high": pl.Float64,
+        "p_value": pl.Float64,
+    },
+    "subgroups": {
+        "attribute": pl.String,
+        "group": pl.String,
+        "samples": pl.Int64,
+        "patients": pl.Int64,
+        "deaths": pl.Int64,
+        **{f"{figure}{end}": pl.Float64 for figure in SUBGROUP_FIGURES for end in ("", "_low", "_high")},
     },
     "roc": {"split": pl.String, "false_positive_rate": pl.Float64, "true_positive_rate": pl.Float64},
     "precision_recall": {"split": pl.String, "recall": pl.Float64, "precision": pl.Float64},
+    "calibration_figures": {"probability": pl.String, "figure": pl.String, **_FIGURE},
     "calibration": {
         "split": pl.String,
+        "probability": pl.String,
         "mean_predicted": pl.Float64,
         "observed": pl.Float64,
         "count": pl.Int64,
@@ -80,10 +100,11 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
 def tables(inputs: EvaluationInputs, metrics: Metrics, found: list[Condition]) -> dict[str, pl.DataFrame]:
     """Return every table by its name.
 
-    ``cohort_flow``, ``splits``, ``prediction``, ``roc``, ``precision_recall``, ``calibration``, ``attack``,
-    ``attack_curves`` (see `success_curves`), ``susceptibility_cells`` (see `cells_table`),
-    ``susceptibility_measurements``, ``susceptibility_hours``. Sizes are in standard deviations or, where
-    the name says ``clinical``, in the measurement's unit.
+    ``cohort_flow``, ``splits``, ``prediction``, ``roc``, ``precision_recall``, ``calibration`` (bins of probabilities
+    ``raw`` and ``calibrated``), ``calibration_figures``, ``models``, ``subgroups``, ``attack``, ``attack_curves`` (see
+    `success_curves`), ``susceptibility_cells`` (see `cells_table`), ``susceptibility_measurements``,
+    ``susceptibility_hours``. Sizes are in standard deviations or, where the name says ``clinical``, in the
+    measurement's unit.
     """
     rows: dict[str, list[tuple[Any, ...]]] = {
         "cohort_flow": [(s.rule, s.description, s.stays, s.patients, s.deaths) for s in metrics.cohort_flow],
@@ -94,6 +115,13 @@ def tables(inputs: EvaluationInputs, metrics: Metrics, found: list[Condition]) -
             for figure, estimate in figures.items()
         ],
         **_curve_rows(inputs),
+        "calibration_figures": [
+            (name, figure, *_estimate(estimate))
+            for name, figures in (("raw", metrics.calibration.raw), ("calibrated", metrics.calibration.calibrated))
+            for figure, estimate in figures.items()
+        ],
+        "models": list(_model_rows(metrics)),
+        "subgroups": list(_subgroup_rows(metrics)),
         "attack": list(_attack_rows(metrics)),
         "susceptibility_measurements": list(_measurement_rows(inputs, metrics)),
         "susceptibility_hours": [
@@ -118,8 +146,24 @@ def _curve_rows(inputs: EvaluationInputs) -> dict[str, list[tuple[Any, ...]]]:
             ("precision_recall", precision_recall_points(*data)),
         ):
             rows[name] += [(split, x, y) for x, y in zip(curve.x, curve.y, strict=True)]
-        rows["calibration"] += [(split, b.mean_predicted, b.observed, b.count) for b in calibration_bins(*data)]
+        for name, column in (("raw", "probability"), ("calibrated", "calibrated")):
+            bins = calibration_bins(predictions["label"], predictions[column])
+            rows["calibration"] += [(split, name, b.mean_predicted, b.observed, b.count) for b in bins]
     return rows
+
+
+def _model_rows(metrics: Metrics) -> Iterator[tuple[Any, ...]]:
+    for model, of in metrics.models.items():
+        for figure, estimate in of.figures.items():
+            less = of.lstm_less_this[figure] if of.lstm_less_this else Difference(None, None, None, None)
+            yield model, figure, *_estimate(estimate), less.value, less.low, less.high, less.p_value
+
+
+def _subgroup_rows(metrics: Metrics) -> Iterator[tuple[Any, ...]]:
+    for group in metrics.subgroups:
+        figures = group.figures or dict.fromkeys(SUBGROUP_FIGURES, Estimate(None, None, None))
+        values = [value for figure in SUBGROUP_FIGURES for value in _estimate(figures[figure])]
+        yield group.attribute, group.group, group.samples, group.patients, group.deaths, *values
 
 
 def _attack_rows(metrics: Metrics) -> Iterator[tuple[Any, ...]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from lstm_adversarial_attack.datasets import Tensors
+from lstm_adversarial_attack.datasets import Tensors, concatenated
 
 Floats = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.int64]
@@ -28,6 +29,8 @@ Groups = npt.NDArray[np.int64]
 #: Inner folds over patients, for the regression's penalty and for predictions of the training samples themselves.
 _FOLDS = 5
 _SMALLEST_PROBABILITY = 1e-6
+#: Share of features whose series a made-up sample has from another patient.
+_EXCHANGED = 0.3
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
@@ -73,11 +76,15 @@ class Baseline:
     def __init__(self, estimator: Any) -> None:
         self._estimator = estimator
 
+    def death_probability(self, columns: Floats) -> Floats:
+        """Return the probability of death [sample] for `summaries` [sample, column]."""
+        probability = self._estimator.predict_proba(columns)[:, 1]
+        return np.clip(probability, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
+
     def __call__(self, values: Tensor, observed: Tensor, static: Tensor, static_observed: Tensor, /) -> Tensor:
         """Return logits [sample, 2], float64."""
         columns = summaries(values, observed, static, static_observed)
-        probability = self._estimator.predict_proba(columns)[:, 1]
-        death = torch.from_numpy(np.clip(probability, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)).logit()
+        death = torch.from_numpy(self.death_probability(columns)).logit()
         return torch.stack([torch.zeros_like(death), death], dim=1).to(values.device)
 
 
@@ -127,17 +134,62 @@ def fit_baseline(name: str, train: Tensors, patients: Groups, seed: int = 0) -> 
     return Baseline(_FITTED[name](summaries(train.values, *train.context), train.labels.cpu().numpy(), patients, seed))
 
 
-def second_target(train: Tensors, patients: Groups, seed: int = 0) -> Tensor:
-    """Return what gradient boosting predicts of each training sample [sample] float32, fitted on other patients.
+@dataclass(frozen=True)
+class Lesson:
+    """What a teacher says of the training samples, and of samples made up from them.
 
-    Where there are too few patients of a class for folds, it is the share of deaths.
+    Attributes:
+        target: [training samples, then made-up ones] float32, the teacher's probability of death.
+        made_up: samples beside the training samples; their labels mean nothing.
+    """
+
+    target: Tensor
+    made_up: Tensors | None = None
+
+
+def lesson(train: Tensors, patients: Groups, copies: int = 0, seed: int = 0) -> Lesson:
+    """Let gradient boosting teach: each sample is judged by a fit on other patients alone.
+
+    Made-up samples let a pupil learn the teacher's whole function and not only its values at a few thousand points
+    (Bucila, Caruana and Niculescu-Mizil, Model Compression, KDD 2006). Each is a training sample that has whole
+    series of some features, and static data, from another patient; a fit judges those made from patients whom it has
+    not seen.
+
+    Args:
+        train: the training samples.
+        patients: [sample], who each belongs to.
+        copies: made-up samples for each training sample.
+        seed: of folds and exchanges.
     """
     x, y = summaries(train.values, *train.context), train.labels.cpu().numpy()
     predicted = np.full(len(y), y.mean())
+    made_up, targets = [], []
+    generator = torch.Generator().manual_seed(seed)
     for fitted_on, left_out in _folds(y, patients, seed):
-        estimator = _gradient_boosting(x[fitted_on], y[fitted_on], patients, seed)
-        predicted[left_out] = estimator.predict_proba(x[left_out])[:, 1]
-    return torch.from_numpy(predicted).float().to(train.values.device)
+        teacher = Baseline(_gradient_boosting(x[fitted_on], y[fitted_on], patients, seed))
+        held = train[torch.from_numpy(left_out).to(train.labels.device)]
+        predicted[left_out] = teacher.death_probability(x[left_out])
+        for _ in range(copies):
+            made_up.append(_exchanged(held, generator))
+            columns = summaries(made_up[-1].values, *made_up[-1].context)
+            targets.append(torch.from_numpy(teacher.death_probability(columns)))
+    target = torch.cat([torch.from_numpy(predicted), *targets]).float().to(train.values.device)
+    return Lesson(target, concatenated(made_up) if made_up else None)
+
+
+def _exchanged(samples: Tensors, generator: torch.Generator) -> Tensors:
+    """Return the samples with some series, and some static columns, of other samples in place of their own."""
+    device, count = samples.labels.device, len(samples)
+    donor = torch.randperm(count, generator=generator).to(device)
+    taken = (torch.rand(count, 1, samples.values.shape[2], generator=generator) < _EXCHANGED).to(device)
+    known = (torch.rand(samples.static.shape, generator=generator) < _EXCHANGED).to(device)
+    return Tensors(
+        torch.where(taken, samples.values[donor], samples.values),
+        torch.where(taken, samples.observed[donor], samples.observed),
+        samples.labels,
+        torch.where(known, samples.static[donor], samples.static),
+        torch.where(known, samples.static_observed[donor], samples.static_observed),
+    )
 
 
 def _folds(y: Groups, patients: Groups, seed: int) -> list[tuple[Groups, Groups]]:

@@ -30,7 +30,11 @@ class LstmClassifier(nn.Module):
             self.encoding = PiecewiseLinear(architecture.inputs, architecture.features, architecture.encoding_bins)
             width = self.encoding.width
         static = 2 * architecture.static_columns
-        self.shortcut = self._shortcut(width + static) if architecture.shortcut_units else None
+        self.shortcut = None
+        if architecture.shortcut_units:
+            self.shortcut = self._shortcut(width + static)
+        if self.encoding is not None and not architecture.encoded_steps:
+            width = len(blocks_of(architecture.inputs)) * architecture.features
         self.projection: nn.Module = nn.Identity()
         if architecture.projection_units:
             self.projection, width = nn.Linear(width, architecture.projection_units), architecture.projection_units
@@ -68,13 +72,14 @@ class LstmClassifier(nn.Module):
             static_observed: [sample, column] bool, whether it is known.
         """
         known = self._static(values, static, static_observed)
-        inputs = self._inputs(values, observed)
-        states = self._states(self.projection(self._dropped(inputs)))
+        blocks = self._blocks(values, observed)
+        steps = self._code(self._steps(blocks), encoded=self.architecture.encoded_steps)
+        states, _ = self.lstm(self.projection(self._dropped(steps)))
         pooled: Tensor = self.state(self._pooled(states))
         logits: Tensor = self.output(self.head(torch.cat([pooled, known], dim=1)))
         if self.shortcut is not None:
-            last = torch.cat([self._dropped(inputs[:, -1:])[:, 0], known], dim=1)
-            logits = logits + self.shortcut(last)
+            last = self._dropped(self._code(blocks[:, -1:], encoded=True))
+            logits = logits + self.shortcut(torch.cat([last.flatten(1), known], dim=1))
         return logits.softmax(dim=1) if self.architecture.softmax_twice else logits
 
     @torch.no_grad()
@@ -84,13 +89,22 @@ class LstmClassifier(nn.Module):
             shown = values if self.decay is None else self.decay(values, observed)
             self.encoding.fit(shown, observed)
 
-    def _inputs(self, values: Tensor, observed: Tensor) -> Tensor:
-        """Return what the LSTM reads at each of its steps [sample, step, input]; the last step is the last hour."""
+    def _blocks(self, values: Tensor, observed: Tensor) -> Tensor:
+        """Return the numbers of every hour [sample, hour, block, feature]."""
         shown = values if self.decay is None else self.decay(values, observed)
-        blocks = running(shown, observed, self.architecture.inputs)
+        return running(shown, observed, self.architecture.inputs)
+
+    def _steps(self, blocks: Tensor) -> Tensor:
+        """Return the hours that are steps of the LSTM; the last step is the last hour."""
         apart = self.architecture.hours_per_step
-        blocks = blocks[:, (blocks.shape[1] - 1) % apart :: apart]
-        return blocks.flatten(2) if self.encoding is None else self.encoding(blocks)
+        return blocks[:, (blocks.shape[1] - 1) % apart :: apart]
+
+    def _code(self, blocks: Tensor, *, encoded: bool) -> Tensor:
+        """Return blocks as inputs [sample, hour, input], encoded where there is an encoding."""
+        if encoded and self.encoding is not None:
+            code: Tensor = self.encoding(blocks)
+            return code
+        return blocks.flatten(2)
 
     def _static(self, values: Tensor, static: Tensor | None, static_observed: Tensor | None) -> Tensor:
         """Return static data and masks [sample, 2 columns]; no columns where the classifier reads none."""

@@ -17,9 +17,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lstm_adversarial_attack.artifacts.contents import Architecture
-from lstm_adversarial_attack.datasets import Tensors
+from lstm_adversarial_attack.datasets import Tensors, concatenated
 from lstm_adversarial_attack.devices import derive_seed
 from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.models.baselines import Lesson
 from lstm_adversarial_attack.models.lstm import Ensemble, LstmClassifier
 from lstm_adversarial_attack.models.prediction import death_probability, predict_logits
 from lstm_adversarial_attack.settings import TrainSettings
@@ -90,6 +91,7 @@ def architecture_of(settings: TrainSettings, features: int, static_columns: int 
         input_dropout=settings.input_dropout,
         encoding_bins=settings.encoding_bins,
         projection_units=settings.projection_units,
+        encoded_steps=settings.encoded_steps,
         shortcut_units=settings.shortcut_units,
         hours_per_step=settings.hours_per_step,
     )
@@ -100,7 +102,7 @@ def fit(
     validation: Tensors,
     settings: TrainSettings,
     *,
-    second_target: Tensor | None = None,
+    taught: Lesson | None = None,
     mixed_precision: bool = False,
     checkpoint: Path | None = None,
     on_start: Callable[[int], None] = lambda _done: None,
@@ -115,8 +117,8 @@ def fit(
         train: samples to learn from, on the device to work on.
         validation: samples to stop by.
         settings: of the network and its training; ``ensemble`` is not read.
-        second_target: [sample of train] float32, probabilities of death to learn beside the labels, with the weight
-            ``settings.distillation``.
+        taught: what a teacher says of the training samples, learned beside the labels with the weight
+            ``settings.distillation``, and of made-up ones.
         mixed_precision: compute in bfloat16 where that is safe; weights stay float32.
         checkpoint: file written after every epoch, and gone on from where it exists.
         on_start: told how many epochs the checkpoint holds.
@@ -125,7 +127,7 @@ def fit(
     Raises:
         DivergedError: the learning rate was too large for the weights to stay finite.
     """
-    run = _Run(train, validation, settings, second_target, mixed_precision=mixed_precision)
+    run = _Run(train, validation, settings, taught, mixed_precision=mixed_precision)
     if checkpoint is not None and checkpoint.is_file():
         run.load(checkpoint)
     on_start(run.epochs)
@@ -142,7 +144,7 @@ def fit_ensemble(
     validation: Tensors,
     settings: TrainSettings,
     *,
-    second_target: Tensor | None = None,
+    taught: Lesson | None = None,
     mixed_precision: bool = False,
     checkpoint: Callable[[int], Path] | None = None,
     on_start: Callable[[int], None] = lambda _done: None,
@@ -168,7 +170,7 @@ def fit_ensemble(
             train,
             validation,
             replace(settings, seed=seed),
-            second_target=second_target,
+            taught=taught,
             mixed_precision=mixed_precision,
             checkpoint=checkpoint(member) if checkpoint else None,
             on_start=start,
@@ -188,12 +190,18 @@ class _Run:
         train: Tensors,
         validation: Tensors,
         settings: TrainSettings,
-        second_target: Tensor | None,
+        taught: Lesson | None,
         *,
         mixed_precision: bool,
     ) -> None:
         self._train, self._validation, self._settings = train, validation, settings
-        self._second_target, self._mixed_precision = second_target, mixed_precision
+        self._target: Tensor | None
+        self._target, self._mixed_precision = None, mixed_precision
+        self._labelled = len(train)  # samples beyond these are made up, and have no label to learn
+        if taught is not None:
+            self._target = taught.target
+            if taught.made_up is not None:
+                self._train = concatenated([train, taught.made_up])
         torch.manual_seed(derive_seed(settings.seed, "weights"))
         architecture = architecture_of(settings, train.values.shape[2], train.static.shape[1])
         self._model = LstmClassifier(architecture).to(train.values.device)
@@ -246,11 +254,15 @@ class _Run:
         batch = self._train[index]
         with torch.autocast(index.device.type, torch.bfloat16, enabled=self._mixed_precision):
             logits = self._model(batch.values, *batch.context).float()
-        loss = cross_entropy(logits, batch.labels, weight=self._class_weights)
-        if self._second_target is not None:
-            share = self._settings.distillation
-            second = binary_cross_entropy_with_logits(logits[:, 1] - logits[:, 0], self._second_target[index])
-            loss = (1 - share) * loss + share * second
+        if self._target is None:
+            loss = cross_entropy(logits, batch.labels, weight=self._class_weights)
+        else:
+            share = torch.where(index < self._labelled, self._settings.distillation, 1.0)
+            by_label = cross_entropy(logits, batch.labels, weight=self._class_weights, reduction="none")
+            by_target = binary_cross_entropy_with_logits(
+                logits[:, 1] - logits[:, 0], self._target[index], reduction="none"
+            )
+            loss = ((1 - share) * by_label + share * by_target).mean()
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.gradient_clip)

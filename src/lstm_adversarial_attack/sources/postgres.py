@@ -31,8 +31,8 @@ class Address:
     shown: str
 
 
-def parse_address(address: str, option: str = "source") -> Address:
-    """Split the address that ``option`` names.
+def parse_address(address: str, option: str = "source", schema: str = "mimiciii") -> Address:
+    """Split the address that ``option`` names; ``schema`` is for an address that names none.
 
     Raises:
         UserError: it is not of the form, holds a password, or a parameter is empty.
@@ -52,7 +52,7 @@ def parse_address(address: str, option: str = "source") -> Address:
         raise _not_of_the_form(option)
     if empty := [name for name, values in options.items() if not all(values)]:
         raise UserError(f"{option} postgresql: {empty[0]}= in the address is empty; give a value or remove it")
-    schema = options.pop("schema", ["mimiciii"])[-1]
+    schema = options.pop("schema", [schema])[-1]
     parameters: dict[str, Any] = {name: values[-1] for name, values in options.items()}
     named = {
         "user": unquote(url.username or ""),

@@ -2,94 +2,118 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import optuna
+from threadpoolctl import threadpool_limits
 
+from lstm_adversarial_attack.artifacts import Artifact
 from lstm_adversarial_attack.artifacts.contents import Search
 from lstm_adversarial_attack.datasets import load_dataset
 from lstm_adversarial_attack.devices import derive_seed, describe, prepare
+from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.models.training import DivergedError, Epoch, fit
-from lstm_adversarial_attack.search import search
-from lstm_adversarial_attack.settings import TrainSettings, TuneSettings
+from lstm_adversarial_attack.search import Attempt, Journal, Objective, Place, Plan, search
+from lstm_adversarial_attack.settings import Execution, TrainSettings, TuneExecution, TuneSettings
 from lstm_adversarial_attack.stage import Context, Stage
+from lstm_adversarial_attack.tune.folds import Fold, folds_of
+from lstm_adversarial_attack.tune.space import as_settings, defaults, suggest
 
 OBJECTIVE = "validation_auprc"
-#: The defaults of `TrainSettings` as parameters of a trial; the first one tries them.
-DEFAULTS = {
-    "log2_hidden_units": TrainSettings().hidden_units.bit_length() - 1,
-    "dropout": TrainSettings().dropout,
-    "lr": TrainSettings().lr,
-    "weight_decay": TrainSettings().weight_decay,
-    "log2_batch_size": TrainSettings().batch_size.bit_length() - 1,
-}
-
-
-def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Draw the hyperparameters of a trial."""
-    return as_settings(
-        {
-            "log2_hidden_units": trial.suggest_int("log2_hidden_units", 5, 7),
-            "dropout": trial.suggest_float("dropout", 0.0, 0.6),
-            "lr": trial.suggest_float("lr", 5e-4, 1e-2, log=True),
-            "weight_decay": trial.suggest_float("weight_decay", 1e-4, 1e-1, log=True),
-            "log2_batch_size": trial.suggest_int("log2_batch_size", 5, 8),
-        }
-    )
-
-
-def as_settings(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return a trial's parameters as fields of `TrainSettings`."""
-    settings = dict(parameters)
-    for name in ("hidden_units", "batch_size"):
-        settings[name] = 2 ** settings.pop(f"log2_{name}")
-    return settings
+#: Of folds inside the training split, the mean over them.
+FOLDS_OBJECTIVE = "folds_auprc"
+#: Epochs of a fit before which it is not pruned.
+_WARM_UP = 3
+#: Share of the parameters that trials of the start-up draw anew, so that few trials stay near the defaults.
+_VARY = 0.4
 
 
 def run(context: Context) -> None:
-    """Search on the training and validation splits; test samples are never looked at."""
+    """Search on the training split, and the validation split where there are no folds; never on test samples."""
     settings: TuneSettings = context.settings
-    device = prepare(context.execution)
-    dataset = load_dataset(context.inputs["dataset"], device)
-    train = dataset.tensors[dataset.of_split("train")]
-    validation = dataset.tensors[dataset.of_split("validation")]
+    execution = context.execution
     progress = context.progress
-
-    def objective(trial: optuna.Trial, number: int) -> float:
-        def report(epoch: Epoch) -> None:
-            trial.report(epoch.score, epoch.epoch)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-
-        chosen = TrainSettings(
-            max_epochs=settings.max_epochs,
-            patience=settings.patience,
-            seed=derive_seed(settings.seed, "trial", number),
-            **suggest(trial),
-        )
-        try:
-            return fit(train, validation, chosen, on_epoch=report).best.score
-        except DivergedError as error:
-            raise optuna.TrialPruned from error
+    workers = execution.workers if isinstance(execution, TuneExecution) else 1
 
     def tell(so_far: Search) -> None:
-        progress.advance(1, f"best validation AUPRC {so_far.best_value:.3f}")
+        progress.reach(len(so_far.trials), f"best AUPRC {so_far.best_value:.3f}" if so_far.best else "")
 
     found = search(
-        objective,
-        name=OBJECTIVE,
-        journal=context.draft.work / "journal.log",
-        trials=settings.trials,
-        seed=settings.seed,
-        first=DEFAULTS,
+        partial(objective_of, context.inputs["dataset"], settings, execution),
+        Plan(
+            name=f"tune-{context.draft.work.name}",
+            trials=settings.trials,
+            seed=settings.seed,
+            first=defaults(settings.space),
+            vary=_VARY,
+            max_minutes=settings.max_minutes,
+        ),
+        _place(context, workers),
+        objective=FOLDS_OBJECTIVE if settings.folds else OBJECTIVE,
+        workers=workers,
         settings_of=as_settings,
         on_start=lambda done: progress.start("trials", settings.trials, done),
         on_trial=tell,
+        say=progress.say,
     )
     context.draft.write_json("search.json", found)
     context.draft.rows["trials"] = len(found.trials)
-    context.draft.environment["device"] = describe(device)
-    progress.say(f"best of {len(found.trials)} trials: validation AUPRC {found.best_value:.3f}")
+    context.draft.environment["device"] = describe(prepare(execution))
+    progress.say(f"best of {len(found.trials)} trials: AUPRC {found.best_value:.3f}")
+
+
+def _place(context: Context, workers: int) -> Place:
+    storage = context.execution.storage if isinstance(context.execution, TuneExecution) else ""
+    if not storage:
+        return Journal(context.draft.work / "journal.log", alone=workers == 1)
+    try:
+        from lstm_adversarial_attack.search.database import Database
+    except ModuleNotFoundError as error:
+        if error.name != "psycopg2":
+            raise
+        raise UserError("--storage needs psycopg2; install it, or this package with its extra 'tune'") from error
+    return Database(storage)
+
+
+def objective_of(artifact: Artifact, settings: TuneSettings, execution: Execution) -> Objective:
+    """Return the score of a trial: the best AUPRC of its fit, or the mean over folds."""
+    device = prepare(execution)
+    threadpool_limits(execution.threads)
+    folds = folds_of(load_dataset(artifact, device), settings.folds, settings.seed)
+
+    def objective(attempt: Attempt) -> float:
+        chosen = TrainSettings(
+            max_epochs=settings.max_epochs,
+            patience=settings.patience,
+            seed=derive_seed(settings.seed, "trial", attempt.number),
+            **suggest(attempt.trial, settings.space),
+        )
+        try:
+            return mean_score(folds, chosen, attempt.report)
+        except DivergedError as error:
+            raise optuna.TrialPruned from error
+
+    return objective
+
+
+def mean_score(folds: list[Fold], settings: TrainSettings, report: Callable[..., None]) -> float:
+    """Fit on each fold and return the mean of their best scores.
+
+    ``report`` is told after every epoch. Its steps go on from fold to fold, by as many as a fit may have epochs; the
+    value is the mean of the folds so far, with the best of each.
+    """
+    best: list[float] = []
+    for number, fold in enumerate(folds):
+        best.append(float("-inf"))
+
+        def tell(epoch: Epoch, first_step: int = number * settings.max_epochs) -> None:
+            best[-1] = max(best[-1], epoch.score)
+            report(sum(best) / len(best), first_step + epoch.epoch, may_prune=epoch.epoch > _WARM_UP)
+
+        taught = fold.lesson(settings.made_up_samples) if settings.distillation else None
+        fit(fold.train, fold.validation, settings, taught=taught, on_epoch=tell)
+    return sum(best) / len(best)
 
 
 STAGE = Stage(name="tune", makes="hyperparameters", takes=("dataset",), run=run)

@@ -1,0 +1,268 @@
+"""A study in PostgreSQL, on which any number of workers on any number of machines work."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import optuna
+import psycopg2
+import sqlalchemy.exc
+from optuna.exceptions import ExperimentalWarning, OptunaError, StorageInternalError
+from optuna.storages import RDBStorage
+from psycopg2 import sql
+
+from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.search.place import Place, make_study
+from lstm_adversarial_attack.search.trials import Retry
+from lstm_adversarial_attack.sources.postgres import Address, connect, one_line, parse_address
+
+T = TypeVar("T")
+
+#: Not the server's address: connections are made by libpq's rules, so neither it nor a password is in any text.
+_URL = "postgresql+psycopg2://"
+#: A server that goes away is waited for so long, and asked again after these pauses; seconds.
+_PATIENCE_S = 600.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+#: SQLSTATE of what a server refuses for want of a right, or because it is a read-only copy.
+_NO_RIGHT = ("42501", "25006")
+#: libpq notices within a minute that a server has vanished without a word.
+_KEEPALIVE = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
+
+
+@dataclass(frozen=True)
+class Database(Place):
+    """A PostgreSQL database at an address as `sources.postgres` reads it.
+
+    Optuna's tables are made in the schema that the address names, else where the server makes a user's tables. A
+    worker writes a heartbeat every ``heartbeat_s``; a trial without one for ``grace_s`` is tried again.
+    """
+
+    address: str
+    heartbeat_s: int = 10
+    grace_s: int = 60
+
+    def __post_init__(self) -> None:
+        self._parsed  # noqa: B018 - a bad address is told before any work
+
+    @property
+    def _parsed(self) -> Address:
+        return parse_address(self.address, "--storage", schema="")
+
+    def open(self, name: str, say: Callable[[str], None] = lambda _text: None) -> optuna.Study:
+        """Return the study, made if it is not there; tables and study are made once, whoever comes first.
+
+        Raises:
+            UserError: no such server, it refuses the user, or the user may not make tables there.
+        """
+        where = self._parsed
+        with _worded(where), closing(_connect(where)) as connection, warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            _lock(connection, "tables")
+            if where.schema:
+                _make_schema(connection, where.schema)
+            storage = _PatientStorage(
+                _URL,
+                {"creator": lambda: _connect(where), "pool_pre_ping": True, "pool_size": 2},
+                heartbeat_interval=self.heartbeat_s,
+                grace_period=self.grace_s,
+                heartbeat_stale_trial_callback=Retry(),
+            )
+            storage.say = say
+            return make_study(name, storage)
+
+    @contextmanager
+    def claim(self) -> Iterator[Callable[[], bool]]:
+        """Keep others from claiming while the block runs; the server takes the lock back from who is killed."""
+        where = self._parsed
+        with closing(_patiently(lambda: _locked(where))) as connection:
+            yield lambda: _answers(connection)
+
+    def tidy(self, study: optuna.Study) -> None:
+        """Put the trials of workers that are gone back into the queue, wherever they were."""
+        super().tidy(study)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            optuna.storages.fail_stale_trials(study)
+
+    def sign(self, trial: optuna.Trial, worker: str) -> None:
+        """Begin the heartbeats and note who is at the trial."""
+        _storage_of(trial.study).record_heartbeat(_id_of(trial))
+        super().sign(trial, worker)
+
+    @contextmanager
+    def beating(self, study: optuna.Study, trial: optuna.Trial) -> Iterator[None]:
+        """Write a heartbeat again and again while the block runs."""
+        storage, trial_id, ended = _storage_of(study), _id_of(trial), threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(self.heartbeat_s):
+                try:
+                    storage.record_heartbeat(trial_id)
+                except (OptunaError, UserError, sqlalchemy.exc.SQLAlchemyError):
+                    continue  # without heartbeats the trial is tried again elsewhere
+
+        threading.Thread(target=beat, daemon=True, name="heartbeat").start()
+        try:
+            yield
+        finally:
+            ended.set()
+
+
+def _storage_of(study: optuna.Study) -> RDBStorage:
+    return cast(RDBStorage, study._storage)  # Optuna has no other way to it from a study
+
+
+def _id_of(trial: optuna.Trial) -> int:
+    return int(trial._trial_id)
+
+
+def _connect(where: Address) -> psycopg2.extensions.connection:
+    """Connect, with the schema first in the search path, and times in one zone: stale is told by their difference."""
+    connection = connect(Address({**_KEEPALIVE, **where.parameters}, where.schema, where.shown))
+    with connection.cursor() as cursor:
+        cursor.execute("set timezone to 'UTC'")
+        if where.schema:
+            cursor.execute(sql.SQL("set search_path to {}").format(sql.Identifier(where.schema)))
+    connection.commit()
+    return connection
+
+
+def _make_schema(connection: psycopg2.extensions.connection, name: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("select 1 from pg_namespace where nspname = %s", [name])
+        if cursor.fetchone() is None:
+            cursor.execute(sql.SQL("create schema {}").format(sql.Identifier(name)))
+    connection.commit()
+
+
+def _locked(where: Address) -> psycopg2.extensions.connection:
+    """Return a connection that claims."""
+    connection = _connect(where)
+    try:
+        _lock(connection, "claim")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _lock(connection: psycopg2.extensions.connection, what: str) -> None:
+    """Take a lock of the database until the connection ends."""
+    key = int.from_bytes(hashlib.sha256(f"lstm-aa study {what}".encode()).digest()[:8], "big", signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_lock(%s)", [key])
+    connection.commit()
+
+
+def _answers(connection: psycopg2.extensions.connection) -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select 1")
+        connection.commit()
+    except psycopg2.Error:
+        return False
+    return True
+
+
+@contextmanager
+def _worded(where: Address) -> Iterator[None]:
+    """Tell errors of the server in one line, with what to do."""
+    try:
+        yield
+    except (psycopg2.Error, sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
+        cause = _cause(error)
+        if cause is None:
+            raise
+        if cause.pgcode in _NO_RIGHT:
+            place = f"schema {where.schema}" if where.schema else "the schema of the user's tables"
+            raise UserError(
+                f"{where.shown}: the user may not make the study's tables ({one_line(cause)}); have an admin grant "
+                f"create on {place}, or name another with ?schema= in --storage"
+            ) from None
+        raise UserError(f"{where.shown}: {one_line(cause)}") from None
+    except RuntimeError as error:
+        if "version" not in str(error):
+            raise
+        raise UserError(
+            f"{where.shown}: another version of Optuna made the tables there; name another ?schema= in --storage"
+        ) from error
+
+
+def _cause(error: BaseException) -> psycopg2.Error | None:
+    """Return the error of psycopg2 behind one of SQLAlchemy or Optuna."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, psycopg2.Error):
+        seen = getattr(seen, "orig", None) or seen.__cause__
+    return seen
+
+
+def _patiently(action: Callable[[], T], say: Callable[[str], None] = lambda _text: None) -> T:
+    """Return what ``action`` returns, asked again while the server is away.
+
+    Raises:
+        UserError: it has been away for ten minutes.
+    """
+    begun, pause = time.monotonic(), _FIRST_PAUSE_S
+    while True:
+        try:
+            return action()
+        except (UserError, StorageInternalError, sqlalchemy.exc.SQLAlchemyError, psycopg2.Error) as error:
+            away = isinstance(error, UserError) or isinstance(
+                _cause(error), psycopg2.OperationalError | psycopg2.InterfaceError
+            )
+            if not away:
+                raise
+            if time.monotonic() - begun > _PATIENCE_S:
+                raise UserError("the study's server has been away for ten minutes; start again to go on") from error
+            if pause == _FIRST_PAUSE_S:
+                say("the study's server does not answer; waiting for it")
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+
+class _PatientStorage(RDBStorage):
+    """Optuna's storage, whose steps wait for a server that is away. All may be done twice.
+
+    But for the making of a trial: one that is made twice has no worker, and so is taken for dead at the next claim.
+    """
+
+    say: Callable[[str], None] = staticmethod(lambda _text: None)
+
+
+def _patient(method: Callable[..., T]) -> Callable[..., T]:
+    @wraps(method)
+    def repeated(self: _PatientStorage, *args: Any, **kwargs: Any) -> T:
+        return _patiently(lambda: method(self, *args, **kwargs), self.say)
+
+    return repeated
+
+
+#: What Optuna's cache and samplers ask of the storage; the underscored are those that its cache calls.
+for _name in (
+    "_create_new_trial",
+    "_get_best_trial_id",
+    "_get_stale_trial_ids",
+    "_get_trials",
+    "_set_trial_param",
+    "get_study_directions",
+    "get_study_id_from_name",
+    "get_study_name_from_id",
+    "get_study_system_attrs",
+    "get_study_user_attrs",
+    "get_trial",
+    "get_trial_id_from_study_id_trial_number",
+    "record_heartbeat",
+    "set_trial_intermediate_value",
+    "set_trial_state_values",
+    "set_trial_system_attr",
+    "set_trial_user_attr",
+):
+    setattr(_PatientStorage, _name, _patient(getattr(RDBStorage, _name)))

@@ -1,0 +1,71 @@
+"""Why something could not be logged, in words that never hold an address's password.
+
+Messages of exceptions are not passed on: MLflow's hold the whole address of the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+_REFUSED = (401, 403)
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What went wrong, and whether it may pass by itself: the connection for long, an error of the server soon."""
+
+    words: str
+    unreachable: bool = False
+    server_error: bool = False
+
+
+def explain(error: BaseException) -> Problem:
+    """Say what kind of problem an exception of MLflow, or of what it works with, stands for."""
+    import requests
+    from sqlalchemy.exc import OperationalError
+
+    for cause in _causes(error):
+        if isinstance(cause, requests.exceptions.Timeout | TimeoutError):
+            return Problem("does not answer in time", unreachable=True)
+        if isinstance(cause, requests.exceptions.ConnectionError | ConnectionError):
+            return Problem("cannot be reached", unreachable=True)
+        if isinstance(cause, OperationalError):
+            return Problem("is no database that lets itself be opened", unreachable=True)
+    for cause in _causes(error):
+        status = _status(cause)
+        if status in _REFUSED:
+            return Problem("refuses: wrong user or password, or no permission")
+        if (status is not None and status >= _SERVER_ERROR) or isinstance(cause, requests.exceptions.RetryError):
+            return Problem("answers with an error of its own", server_error=True)
+        if status is not None:
+            code = getattr(cause, "error_code", f"HTTP {status}")
+            return Problem(f"refuses ({code})")
+    return Problem(f"cannot be used ({type(error).__name__})")
+
+
+def shown(address: str) -> str:
+    """Return an address of a store without user, password and options."""
+    parts = urlsplit(address)
+    if not parts.netloc:
+        return f"{parts.scheme}:{parts.path}" if parts.scheme else address
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _status(error: BaseException) -> int | None:
+    """Return the HTTP status that an exception tells of."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return int(response.status_code)
+    get_status = getattr(error, "get_http_status_code", None)
+    return int(get_status()) if get_status else None

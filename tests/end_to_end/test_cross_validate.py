@@ -1,0 +1,84 @@
+"""`lstm-aa cross-validate` on a small synthetic cohort: the same figures however it is done, also after a kill."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from end_to_end.conftest import Run, command, read_json
+
+SMALL = (
+    *("--folds", "3", "--seeds", "2", "--resamples", "50", "--train.max-epochs", "3", "--train.hidden-units", "8"),
+    *("--train.distillation", "0.5", "--train.made-up-samples", "1", "--device", "cpu"),
+)
+
+
+def cross_validate(dataset: Path, out: Path, *options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command("cross-validate", "--dataset", dataset, "--out", out, *SMALL, *options),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(synthetic_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("cv") / "cross-validation"
+    done = cross_validate(synthetic_run.out / "dataset", out)
+    assert done.returncode == 0, done.stderr
+    assert "gradient-boosting" in done.stdout
+    return out
+
+
+def test_every_sample_is_predicted_once_by_each_method(whole: Path, synthetic_run: Run) -> None:
+    predictions = pl.read_parquet(whole / "predictions.parquet")
+    samples = pl.read_parquet(synthetic_run.out / "dataset" / "samples.parquet")
+    methods = set(predictions["method"])
+    assert methods == {"lstm", "reference-network", "logistic-regression", "gradient-boosting"}
+    for method in methods:
+        part = predictions.filter(pl.col("method") == method).sort("sample")
+        assert part["subject_id"].to_list() == samples["subject_id"].to_list()
+        assert part["label"].to_list() == samples["label"].to_list()
+        assert part.group_by("subject_id").agg(pl.col("fold").n_unique())["fold"].max() == 1
+    metrics = read_json(whole / "metrics.json")
+    for method, figures in metrics["methods"].items():
+        folds = predictions.filter(pl.col("method") == method).partition_by("fold", maintain_order=True)
+        expected = {fold["fold"][0]: roc_auc_score(fold["label"], fold["probability"]) for fold in folds}
+        assert figures["ensemble"]["auroc"]["folds"] == pytest.approx([expected[number] for number in range(3)])
+
+
+def test_two_workers_and_a_kill_change_nothing(whole: Path, synthetic_run: Run, tmp_path: Path) -> None:
+    dataset, out = synthetic_run.out / "dataset", tmp_path / "cross-validation"
+    with subprocess.Popen(
+        command("cross-validate", "--dataset", dataset, "--out", out, *SMALL, "--workers", "2"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and len(list(tmp_path.glob(".*.work/*/lstm-*.json"))) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    done = cross_validate(dataset, out, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert "going on after" in done.stderr
+    assert (out / "metrics.json").read_bytes() == (whole / "metrics.json").read_bytes()
+    assert read_json(out / "manifest.json")["digest"] == read_json(whole / "manifest.json")["digest"]
+
+
+def test_hyperparameters_found_on_the_same_patients_are_refused(synthetic_run: Run, tmp_path: Path) -> None:
+    found = synthetic_run.out / "hyperparameters"
+    done = cross_validate(synthetic_run.out / "dataset", tmp_path / "out", "--hyperparameters", found)
+    assert done.returncode == 2
+    assert "a fold holds out" in done.stderr
+    assert not (tmp_path / "out").exists()
