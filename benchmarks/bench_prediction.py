@@ -41,41 +41,25 @@ SOURCE = "challenge2012:../shared/data/challenge-2012/set-a.tar.gz"
 #: AUROC and AUPRC to reach, what gradient boosting on simple summaries reached in a quick trial.
 GOALS = {"icu-19": (0.835, 0.485), "icu-extended": (0.870, 0.545)}
 
-STRONG = TrainSettings(
-    inputs="summaries",
-    encoding_bins=8,
-    projection_units=48,
-    shortcut_units=64,
-    hours_per_step=4,
-    hidden_units=32,
-    dropout=0.5,
-    input_dropout=0.2,
-    distillation=0.7,
-    weight_averaging=0.99,
-    schedule="one-cycle",
-    lr=2e-3,
-    batch_size=128,
-    max_epochs=25,
-    patience=10,
-)
+#: The defaults, taught by gradient boosting.
+STRONG = TrainSettings(distillation=0.7, max_epochs=25)
 CANDIDATES: dict[str, TrainSettings] = {
     "candidate-regular": STRONG,
     "candidate-stronger-dropout": replace(STRONG, dropout=0.6, input_dropout=0.4),
 }
 
-_PLAIN = TrainSettings(
+_PLAIN = replace(
+    STRONG,
     inputs="time-since",
     static=False,
     encoding_bins=0,
     projection_units=0,
     shortcut_units=0,
     hours_per_step=1,
-    hidden_units=32,
-    dropout=0.5,
-    batch_size=128,
-    lr=2e-3,
-    max_epochs=25,
-    patience=10,
+    input_dropout=0.0,
+    schedule="cosine",
+    weight_averaging=0.0,
+    distillation=0.0,
 )
 
 
@@ -84,12 +68,12 @@ def ladder() -> dict[str, TrainSettings]:
     steps: list[tuple[str, dict[str, Any]]] = [
         ("plain: values, masks, time since", {}),
         ("+ static data", {"static": True}),
-        ("+ running summaries", {"inputs": "summaries", "hours_per_step": 4}),
+        ("+ running summaries, a step in 4 h", {"inputs": "summaries", "hours_per_step": 4, "projection_units": 48}),
         ("+ shortcut past the LSTM", {"shortcut_units": 64}),
-        ("+ piecewise linear encoding", {"encoding_bins": 8, "projection_units": 48}),
+        ("+ piecewise linear encoding of it", {"encoding_bins": 8}),
         ("+ dropout of inputs", {"input_dropout": 0.2}),
         ("+ one-cycle, averaged weights", {"schedule": "one-cycle", "weight_averaging": 0.99}),
-        ("+ distillation from boosting", {"distillation": 0.7}),
+        ("+ distillation from boosting", {"distillation": STRONG.distillation}),
     ]
     settings, found = _PLAIN, {}
     for name, more in steps:

@@ -135,10 +135,10 @@ class TrainSettings:
     """Units of a linear layer between the inputs and the LSTM; 0 goes without."""
 
     shortcut_units: Annotated[int, Meta(ge=0, le=4096)] = 64
-    """Units of a layer that leads from the inputs of the last hour, and static data, past the LSTM to the logits; 0 goes
-    without."""
+    """Units of a layer that leads from the inputs of the last hour, and static data, past the LSTM to the logits; 0
+    goes without."""
 
-    hours_per_step: Annotated[int, Meta(ge=1, le=240)] = 2
+    hours_per_step: Annotated[int, Meta(ge=1, le=240)] = 4
     """Hours between two steps of the LSTM, the last of which is the last hour. Running figures hold what is in
     between; with other inputs than summaries, hours that are no step are not read."""
 
@@ -149,7 +149,7 @@ class TrainSettings:
     static: bool = True
     """Read static data, such as age and unit type, where the feature set has them."""
 
-    hidden_units: Annotated[int, Meta(ge=1, le=4096)] = 64
+    hidden_units: Annotated[int, Meta(ge=1, le=4096)] = 32
     """Units of the LSTM in each direction."""
 
     layers: Annotated[int, Meta(ge=1, le=8)] = 1
@@ -171,10 +171,10 @@ class TrainSettings:
     head_activation: Literal["relu", "tanh"] = "relu"
     """What is applied to that layer."""
 
-    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.3
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.5
     """Share of units dropped before the output layer and between LSTM layers."""
 
-    input_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    input_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.2
     """Share of the LSTM's inputs dropped, each for all hours of a sample."""
 
     optimizer: Literal["adamw", "adam", "rmsprop", "sgd"] = "adamw"
@@ -183,15 +183,16 @@ class TrainSettings:
     lr: Positive = 2e-3
     """Peak learning rate, a step."""
 
-    schedule: Literal["one-cycle", "cosine", "constant"] = "cosine"
+    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
     """Learning rate over the steps of max_epochs. one-cycle: up to the peak and down again. cosine: from the peak down
     to a twentieth."""
 
     weight_decay: Annotated[float, Meta(ge=0)] = 1e-2
     """Weight decay, a step; of adamw relative to the learning rate."""
 
-    weight_averaging: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Share of the running mean of the weights that a step keeps; the mean is what is judged and kept. 0 goes without."""
+    weight_averaging: Annotated[float, Meta(ge=0, lt=1)] = 0.99
+    """Share of the running mean of the weights that a step keeps; the mean is what is judged and kept. 0 goes
+    without."""
 
     class_weight: Positive = 1.0
     """Weight of a death in the loss, where a survivor's is 1. Probabilities are mended by calibration."""
@@ -204,13 +205,13 @@ class TrainSettings:
     """Samples for each training sample that are made up for gradient boosting to judge and the network to learn: a
     sample with the series of some features from another patient. Used where --distillation is above 0."""
 
-    batch_size: Count = 64
+    batch_size: Count = 128
     """Samples a step."""
 
-    max_epochs: Count = 40
+    max_epochs: Count = 30
     """Most passes over the training split."""
 
-    patience: Count = 8
+    patience: Count = 10
     """Epochs without a better validation AUPRC after which training stops."""
 
     gradient_clip: Positive = 1.0

@@ -17,6 +17,7 @@ from lstm_adversarial_attack.artifacts.contents import Search, Trial
 from lstm_adversarial_attack.datasets import LoadedDataset, Tensors
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.evaluate.study import searches_of, studies, study_figures
+from lstm_adversarial_attack.models.baselines import Lesson, lesson
 from lstm_adversarial_attack.search import Attempt, Journal, Plan, search
 from lstm_adversarial_attack.settings import TrainSettings, as_manifest, checked, with_found
 from lstm_adversarial_attack.tune.folds import folds_of
@@ -86,7 +87,7 @@ def dataset(samples: int = 80, deaths: int = 20) -> LoadedDataset:
 
 def test_folds_part_the_patients_of_the_training_split() -> None:
     given = dataset()
-    patients = torch.from_numpy(given.samples["subject_id"].to_numpy())
+    patients = torch.tensor(given.samples["subject_id"].to_list())
 
     folds = folds_of(given, 3, seed=0)
 
@@ -133,14 +134,14 @@ def test_the_score_is_the_mean_of_the_best_of_each_fold() -> None:
     assert told[3] == pytest.approx(together)
 
 
-def test_the_second_target_is_made_once_for_all_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_gradient_boosting_teaches_is_made_once_for_all_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
-    def second_target(train: Tensors, patients: Any, _seed: int) -> torch.Tensor:
-        made.append(len(patients))
-        return torch.full((len(train),), 0.5)
+    def counted(train: Tensors, *others: Any) -> Lesson:
+        made.append(len(train))
+        return lesson(train, *others)
 
-    monkeypatch.setattr("lstm_adversarial_attack.tune.folds.second_target", second_target)
+    monkeypatch.setattr("lstm_adversarial_attack.tune.folds.lesson", counted)
     folds = folds_of(dataset(), 2, seed=0)
     for _ in range(3):
         mean_score(folds, SMALL, lambda *_, **__: None)

@@ -29,6 +29,9 @@ REFERENCE = TrainSettings(
     batch_size=128,
     distillation=0.0,
     weight_averaging=0.0,
+    dropout=0.2,
+    input_dropout=0.0,
+    schedule="cosine",
     max_epochs=30,
 )
 

@@ -78,8 +78,8 @@ class Baseline:
 
     def death_probability(self, columns: Floats) -> Floats:
         """Return the probability of death [sample] for `summaries` [sample, column]."""
-        probability = self._estimator.predict_proba(columns)[:, 1]
-        return np.clip(probability, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
+        probability: Floats = self._estimator.predict_proba(columns)[:, 1]
+        return probability.clip(_SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
 
     def __call__(self, values: Tensor, observed: Tensor, static: Tensor, static_observed: Tensor, /) -> Tensor:
         """Return logits [sample, 2], float64."""

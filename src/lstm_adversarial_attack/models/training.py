@@ -209,7 +209,7 @@ class _Run:
         self._average: AveragedModel | None = None
         if settings.weight_averaging:
             average = get_ema_multi_avg_fn(settings.weight_averaging)  # type: ignore[no-untyped-call]
-            self._average = AveragedModel(self._model, multi_avg_fn=average)  # type: ignore[no-untyped-call]
+            self._average = AveragedModel(self._model, multi_avg_fn=average)
         self._optimizer = _optimizer(self._model, settings)
         self._class_weights = torch.tensor([1.0, settings.class_weight], device=train.values.device)
         self._history: list[Epoch] = []
@@ -268,7 +268,7 @@ class _Run:
         nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.gradient_clip)
         self._optimizer.step()
         if self._average is not None:
-            self._average.update_parameters(self._model)  # type: ignore[no-untyped-call]
+            self._average.update_parameters(self._model)
         return loss.detach()
 
     def result(self) -> Fit:

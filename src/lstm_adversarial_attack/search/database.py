@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import cast
 
 import optuna
 import psycopg2
@@ -20,17 +18,13 @@ from optuna.storages import RDBStorage
 from psycopg2 import sql
 
 from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.search.patience import PatientStorage, cause_of, patiently
 from lstm_adversarial_attack.search.place import Place, make_study
 from lstm_adversarial_attack.search.trials import Retry
 from lstm_adversarial_attack.sources.postgres import Address, connect, one_line, parse_address
 
-T = TypeVar("T")
-
 #: Not the server's address: connections are made by libpq's rules, so neither it nor a password is in any text.
 _URL = "postgresql+psycopg2://"
-#: A server that goes away is waited for so long, and asked again after these pauses; seconds.
-_PATIENCE_S = 600.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 #: SQLSTATE of what a server refuses for want of a right, or because it is a read-only copy.
 _NO_RIGHT = ("42501", "25006")
 #: libpq notices within a minute that a server has vanished without a word.
@@ -68,7 +62,7 @@ class Database(Place):
             _lock(connection, "tables")
             if where.schema:
                 _make_schema(connection, where.schema)
-            storage = _PatientStorage(
+            storage = PatientStorage(
                 _URL,
                 {"creator": lambda: _connect(where), "pool_pre_ping": True, "pool_size": 2},
                 heartbeat_interval=self.heartbeat_s,
@@ -82,7 +76,7 @@ class Database(Place):
     def claim(self) -> Iterator[Callable[[], bool]]:
         """Keep others from claiming while the block runs; the server takes the lock back from who is killed."""
         where = self._parsed
-        with closing(_patiently(lambda: _locked(where))) as connection:
+        with closing(patiently(lambda: _locked(where))) as connection:
             yield lambda: _answers(connection)
 
     def tidy(self, study: optuna.Study) -> None:
@@ -178,7 +172,7 @@ def _worded(where: Address) -> Iterator[None]:
     try:
         yield
     except (psycopg2.Error, sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
-        cause = _cause(error)
+        cause = cause_of(error)
         if cause is None:
             raise
         if cause.pgcode in _NO_RIGHT:
@@ -194,75 +188,3 @@ def _worded(where: Address) -> Iterator[None]:
         raise UserError(
             f"{where.shown}: another version of Optuna made the tables there; name another ?schema= in --storage"
         ) from error
-
-
-def _cause(error: BaseException) -> psycopg2.Error | None:
-    """Return the error of psycopg2 behind one of SQLAlchemy or Optuna."""
-    seen: BaseException | None = error
-    while seen is not None and not isinstance(seen, psycopg2.Error):
-        seen = getattr(seen, "orig", None) or seen.__cause__
-    return seen
-
-
-def _patiently(action: Callable[[], T], say: Callable[[str], None] = lambda _text: None) -> T:
-    """Return what ``action`` returns, asked again while the server is away.
-
-    Raises:
-        UserError: it has been away for ten minutes.
-    """
-    begun, pause = time.monotonic(), _FIRST_PAUSE_S
-    while True:
-        try:
-            return action()
-        except (UserError, StorageInternalError, sqlalchemy.exc.SQLAlchemyError, psycopg2.Error) as error:
-            away = isinstance(error, UserError) or isinstance(
-                _cause(error), psycopg2.OperationalError | psycopg2.InterfaceError
-            )
-            if not away:
-                raise
-            if time.monotonic() - begun > _PATIENCE_S:
-                raise UserError("the study's server has been away for ten minutes; start again to go on") from error
-            if pause == _FIRST_PAUSE_S:
-                say("the study's server does not answer; waiting for it")
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_S)
-
-
-class _PatientStorage(RDBStorage):
-    """Optuna's storage, whose steps wait for a server that is away. All may be done twice.
-
-    But for the making of a trial: one that is made twice has no worker, and so is taken for dead at the next claim.
-    """
-
-    say: Callable[[str], None] = staticmethod(lambda _text: None)
-
-
-def _patient(method: Callable[..., T]) -> Callable[..., T]:
-    @wraps(method)
-    def repeated(self: _PatientStorage, *args: Any, **kwargs: Any) -> T:
-        return _patiently(lambda: method(self, *args, **kwargs), self.say)
-
-    return repeated
-
-
-#: What Optuna's cache and samplers ask of the storage; the underscored are those that its cache calls.
-for _name in (
-    "_create_new_trial",
-    "_get_best_trial_id",
-    "_get_stale_trial_ids",
-    "_get_trials",
-    "_set_trial_param",
-    "get_study_directions",
-    "get_study_id_from_name",
-    "get_study_name_from_id",
-    "get_study_system_attrs",
-    "get_study_user_attrs",
-    "get_trial",
-    "get_trial_id_from_study_id_trial_number",
-    "record_heartbeat",
-    "set_trial_intermediate_value",
-    "set_trial_state_values",
-    "set_trial_system_attr",
-    "set_trial_user_attr",
-):
-    setattr(_PatientStorage, _name, _patient(getattr(RDBStorage, _name)))

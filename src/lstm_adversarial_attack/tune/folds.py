@@ -23,7 +23,8 @@ class Fold:
         dataset: all samples.
         fitted_on: [n] int64, which of them to learn from.
         left_out: [m] int64, which of them to stop and judge by.
-        seed: of the second target.
+        seed: of what gradient boosting teaches.
+        lessons: what it taught already, by the number of copies.
     """
 
     dataset: LoadedDataset
