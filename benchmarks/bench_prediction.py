@@ -45,7 +45,7 @@ GOALS = {"icu-19": (0.835, 0.485), "icu-extended": (0.870, 0.545)}
 STRONG = TrainSettings(distillation=0.7, max_epochs=25)
 CANDIDATES: dict[str, TrainSettings] = {
     "candidate-regular": STRONG,
-    "candidate-stronger-dropout": replace(STRONG, dropout=0.6, input_dropout=0.4),
+    "candidate-more-decay": replace(STRONG, weight_decay=0.3),
 }
 
 _PLAIN = replace(

@@ -128,7 +128,7 @@ def carry_out(
                     stage.run(Context(opened, settings, execution, draft, progress, source, tracked, checkpoints))
                 draft.environment["seconds"] = round(time.monotonic() - started, 1)
             checkpoints.discard()
-            tracked.finish(out, stage.makes)
+            tracked.finish(out)
         progress.say(f"done in {draft.environment['seconds']:g} s: {shown}")
     return Outcome(open_artifact(out, stage.makes), up_to_date=False)
 

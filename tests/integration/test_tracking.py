@@ -340,7 +340,7 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ur
     said: list[str] = []
     with Tracker({"MLFLOW_TRACKING_URI": uri}) as made, made.stage("train", tmp_path / "model", said.append) as stage:
         stage.metrics({"loss": 1.0}, 1)
-        stage.finish(tmp_path / "model", "model")
+        stage.finish(tmp_path / "model")
     assert [line for line in said if "extra 'tracking'" in line and "S3cret" not in line] == said
     assert len(said) == bool(uri)
     assert not list(tmp_path.iterdir())

@@ -24,7 +24,7 @@ from postgres_server import Server
 
 pytestmark = pytest.mark.postgres
 
-TRIALS = 4
+TRIALS = 3
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,10 @@ def tune(
 
 def ended(process: subprocess.Popen[str]) -> str:
     """Wait for a command, and return what it printed."""
-    out, err = process.communicate(timeout=300)
+    try:
+        out, err = process.communicate(timeout=300)
+    finally:
+        process.kill()
     assert process.returncode == 0, err
     return out + err
 
@@ -82,7 +85,7 @@ def until(condition: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
     """Return what ``condition`` gives as soon as it holds; the process has to be at work till then."""
     while not (found := condition()):
         assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 
@@ -124,7 +127,7 @@ def test_a_worker_killed_in_a_trial_loses_none(
     empty_postgres: Server, database: str, dataset: Path, tmp_path: Path
 ) -> None:
     address = empty_postgres.address(database)
-    process = tune(empty_postgres, address, dataset, tmp_path / "out", workers=2, epochs=40)
+    process = tune(empty_postgres, address, dataset, tmp_path / "out", workers=2, epochs=10)
 
     def stopped_at_work() -> list[int]:
         """Return the two workers, stopped in the middle of a trial each, or none."""

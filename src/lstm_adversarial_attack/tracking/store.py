@@ -18,6 +18,7 @@ EXPERIMENT = "lstm-adversarial-attack"
 #: Most metrics that MLflow takes in one request.
 MOST_METRICS = 1000
 _MOST_PARAMETERS = 100
+_SQLITE = "sqlite:///"
 
 Step = Callable[[], None]
 
@@ -40,7 +41,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         """Use the store that MLFLOW_TRACKING_URI names, else one below ``folder``."""
         self._folder = folder
-        self.address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder}/mlflow.db"
+        self.address = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{folder}/mlflow.db"
         self._local = not os.environ.get("MLFLOW_TRACKING_URI")
         self._client: Any = None
         self._run_id = ""
@@ -104,7 +105,9 @@ class Store:
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        place = (self._folder / "artifacts").as_uri() if self._local else None
+        place = None  # that of the server
+        if self.address.startswith(_SQLITE):
+            place = (Path(self.address.removeprefix(_SQLITE)).absolute().parent / "artifacts").as_uri()
         try:
             return str(self._client.create_experiment(name, artifact_location=place))
         except MlflowException:  # another stage was faster

@@ -44,10 +44,10 @@ class StageTracker:
         if self._send and told:
             self._send({"do": "metrics", "step": step, "values": told, "time_ms": time.time_ns() // 1_000_000})
 
-    def finish(self, artifact: Path, kind: str) -> None:
+    def finish(self, artifact: Path) -> None:
         """Log what the sealed artifact says: settings, digests, figures and, where it is one, the model."""
         if self._send:
-            self._send({"do": "finish", "artifact": str(artifact), "kind": kind})
+            self._send({"do": "finish", "artifact": str(artifact)})
 
 
 class Tracker:

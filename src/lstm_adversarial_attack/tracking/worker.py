@@ -37,7 +37,7 @@ _MOST_TRIES_OF_A_SERVER = 3
 #: Between two requests with live figures.
 _BATCH_EVERY_S = 1.0
 _MOST_WAITING = 100_000
-#: After the stages have ended: longest time for one part of the work, and for all of it.
+#: After the stages have ended: longest time for one part of the work on a server, and for all of it.
 _LONGEST_STEP_S = 40.0
 _LONGEST_END_S = 120.0
 
@@ -60,6 +60,11 @@ class MlflowThread(threading.Thread):
         self._said_unreachable = False
         self._skipping = False
         self.last_progress = time.monotonic()
+
+    @property
+    def address_is_remote(self) -> bool:
+        """Whether the store can fall silent; one in a local file can only be slow."""
+        return not self._address.startswith("sqlite:")
 
     def put(self, message: Message) -> None:
         """Put a message in line; figures are dropped where too many wait."""
@@ -103,7 +108,7 @@ class MlflowThread(threading.Thread):
 
     def _steps(self, messages: list[Message]) -> list[Any]:
         """Return what the messages ask for, in parts."""
-        from lstm_adversarial_attack.artifacts import open_artifact
+        from lstm_adversarial_attack.tracking.contents import sealed
 
         (first, *_), store = messages, self._store
         if first["do"] == "begin":
@@ -116,8 +121,7 @@ class MlflowThread(threading.Thread):
             return [lambda: store.metrics(points), lambda: self._ended.wait(_BATCH_EVERY_S)]
         if first["do"] == "finish":
             try:
-                path = Path(first["artifact"])
-                steps: list[Any] = store.steps(open_artifact(path, first["kind"]))
+                steps: list[Any] = store.steps(sealed(Path(first["artifact"])))
             except Exception as error:
                 self._say(f"the artifact could not be read to log it ({type(error).__name__})")
                 steps = [lambda: store.end("FINISHED")]
@@ -171,7 +175,6 @@ def _prepare(stage: str) -> None:
 def main() -> None:
     """Read messages until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(5)
     sys.dont_write_bytecode = True  # else it is logged beside the model's code
     voice = os.fdopen(os.dup(1), "w", buffering=1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -231,11 +234,10 @@ def _take(message: Message, board: Board | None, thread: MlflowThread | None, to
 
 def _not_told(message: Message, told: set[tuple[int, str]]) -> list[Message]:
     """Return figures of the artifact's curves that were not told live, such as epochs from before a kill."""
-    from lstm_adversarial_attack.artifacts import open_artifact
-    from lstm_adversarial_attack.tracking.contents import curves
+    from lstm_adversarial_attack.tracking.contents import curves, sealed
 
     try:
-        curve = curves(open_artifact(message["artifact"], message["kind"]))
+        curve = curves(sealed(Path(message["artifact"])))
     except Exception:
         return []  # told when the artifact is logged
     now = time.time_ns() // 1_000_000
@@ -250,7 +252,8 @@ def _wait(thread: MlflowThread, say: Any) -> None:
     while thread.is_alive():
         thread.join(timeout=0.2)
         now = time.monotonic()
-        if now - ended > _LONGEST_END_S or now - thread.last_progress > _LONGEST_STEP_S:
+        stuck = thread.address_is_remote and now - thread.last_progress > _LONGEST_STEP_S
+        if stuck or now - ended > _LONGEST_END_S:
             say("logging takes too long and was ended; not everything was logged")
             return
 

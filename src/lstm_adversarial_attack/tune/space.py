@@ -88,7 +88,7 @@ def defaults(space: str) -> dict[str, Any]:
 
 
 def _suggest_default(trial: optuna.Trial) -> None:
-    _whole(trial, "hidden_units", 32, 128)
+    _whole(trial, "hidden_units", 16, 128)
     _whole(trial, "batch_size", 32, 256)
     layers = (1, 2)
     trial.suggest_int("layers", min(*layers, _DEFAULT.layers), max(*layers, _DEFAULT.layers))
@@ -99,7 +99,7 @@ def _suggest_default(trial: optuna.Trial) -> None:
         _choice(trial, "head_activation", ("relu", "tanh"))
     _number(trial, "dropout", 0.0, 0.6)
     _number(trial, "input_dropout", 0.0, 0.5)
-    _number(trial, "distillation", 0.0, 0.8)
+    _number(trial, "distillation", 0.0, 0.9)
     _number(trial, "class_weight", 1.0, 5.0, log=True)
     optimizer = _choice(trial, "optimizer", ("adamw", "adam", "rmsprop", "sgd"))
     if optimizer == "sgd":  # its steps are not divided by the gradient's size
