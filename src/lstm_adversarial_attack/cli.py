@@ -15,7 +15,7 @@ from cyclopts.argument import ArgumentCollection
 
 from lstm_adversarial_attack import __version__
 from lstm_adversarial_attack.audit.settings import AuditSettings
-from lstm_adversarial_attack.cross_validate.settings import CrossValidateExecution, CrossValidateSettings
+from lstm_adversarial_attack.cross_validate.settings import CrossValidateSettings
 from lstm_adversarial_attack.errors import UserError, disk_is_full
 from lstm_adversarial_attack.fetch.options import FetchOptions
 from lstm_adversarial_attack.progress import Reporter
@@ -24,6 +24,7 @@ from lstm_adversarial_attack.settings import (
     SEEDED,
     AttackSettings,
     AttackTuneSettings,
+    CrossValidateExecution,
     EvaluateSettings,
     Execution,
     ExtractSettings,

@@ -58,6 +58,14 @@ class TuneExecution(Execution):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CrossValidateExecution(Execution):
+    """How cross-validation is carried out beside that."""
+
+    workers: Annotated[int, Meta(ge=1, le=1000)] = 1
+    """Processes that fit at once, with as many --threads each. The results do not depend on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExtractSettings:
     """Which stays and which measurements are read."""
 

@@ -85,3 +85,13 @@ def test_made_up_samples_have_whole_series_of_others() -> None:
     assert set(made_up) <= series
     whole = (found.made_up.values[:, None] == given.values[None]).flatten(2).all(dim=2).any(dim=1)
     assert 0.1 < whole.float().mean() < 0.6  # 0.7 to the power of three features have kept all their own
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_feature_never_measured_in_training_is_left_out(name: str) -> None:
+    train, test = samples(200, 8), samples(50, 9)
+    train.observed[:, :, 2] = False
+    logits = predict_logits(fit_baseline(name, train, np.arange(200)), test)
+    assert logits.isfinite().all()
+    test.values[:, :, 2] += 100
+    torch.testing.assert_close(predict_logits(fit_baseline(name, train, np.arange(200)), test), logits)

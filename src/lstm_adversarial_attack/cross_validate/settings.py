@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from lstm_adversarial_attack.settings import Count, Execution, Natural, TrainSettings
+from lstm_adversarial_attack.settings import Count, Natural, TrainSettings
 
 #: The published reference system's network, without its mistakes: values alone, the last state of each direction, a
 #: layer before the logits; the best settings it reports. It is trained as every other network is.
@@ -58,11 +58,3 @@ class CrossValidateSettings:
 
     train: TrainSettings = field(default_factory=TrainSettings)
     """The network and its training; ensemble, calibration, baselines, resamples and seed are not read."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CrossValidateExecution(Execution):
-    """How it is carried out beside that."""
-
-    workers: Annotated[int, Meta(ge=1, le=1000)] = 1
-    """Processes that fit at once, with as many --threads each. The results do not depend on it."""

@@ -15,7 +15,7 @@ from lstm_adversarial_attack.datasets import load_dataset
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.frames import Schema
 from lstm_adversarial_attack.models.baselines import BASELINES
-from lstm_adversarial_attack.settings import with_found
+from lstm_adversarial_attack.settings import CrossValidateExecution, with_found
 from lstm_adversarial_attack.stage import Context, Stage
 
 REFERENCE_NETWORK = "reference-network"
@@ -34,6 +34,8 @@ HELD_OUT: Schema = {
 def run(context: Context) -> None:
     """Repeat the training over folds and seeds."""
     settings: CrossValidateSettings = context.settings
+    execution = context.execution
+    assert isinstance(execution, CrossValidateExecution)
     dataset = context.inputs["dataset"]
     train = settings.train
     if "hyperparameters" in context.inputs:
@@ -49,7 +51,7 @@ def run(context: Context) -> None:
     if settings.compare:
         methods[REFERENCE_NETWORK] = REFERENCE
         members |= {REFERENCE_NETWORK: 1, **dict.fromkeys(BASELINES, 1)}
-    plan = Plan(dataset.path, settings.folds, settings.seed, methods, context.execution)
+    plan = Plan(dataset.path, settings.folds, settings.seed, methods, execution)
     labels, patients = labels_and_patients(load_dataset(dataset, torch.device("cpu")))
     parts = folds(labels, patients, settings.folds, settings.seed)
     tasks = tasks_of(plan, members)
@@ -57,7 +59,7 @@ def run(context: Context) -> None:
         plan,
         tasks,
         work=context.draft.work,
-        workers=getattr(context.execution, "workers", 1),
+        workers=execution.workers,
         on_start=lambda done: context.progress.start("fits", len(tasks), done),
         on_task=lambda task: context.progress.advance(1, f"fold {task.fold + 1}, {task.method}"),
     )

@@ -73,12 +73,13 @@ def summaries(values: Tensor, observed: Tensor, static: Tensor, static_observed:
 class Baseline:
     """A fitted estimator of scikit-learn behind the interface of a classifier."""
 
-    def __init__(self, estimator: Any) -> None:
-        self._estimator = estimator
+    def __init__(self, estimator: Any, known: npt.NDArray[np.bool_]) -> None:
+        """Wrap ``estimator``, which reads the columns that are ``known`` [column] to somebody it was fitted on."""
+        self._estimator, self._known = estimator, known
 
     def death_probability(self, columns: Floats) -> Floats:
         """Return the probability of death [sample] for `summaries` [sample, column]."""
-        probability: Floats = self._estimator.predict_proba(columns)[:, 1]
+        probability: Floats = self._estimator.predict_proba(columns[:, self._known])[:, 1]
         return probability.clip(_SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
 
     def __call__(self, values: Tensor, observed: Tensor, static: Tensor, static_observed: Tensor, /) -> Tensor:
@@ -90,7 +91,7 @@ class Baseline:
 
 def _logistic_regression(x: Floats, y: Groups, patients: Groups, seed: int) -> Any:
     """Return a fitted regression; its penalty is chosen by log loss on inner folds of other patients."""
-    prepared = make_pipeline(SimpleImputer(add_indicator=True, keep_empty_features=True), StandardScaler())
+    prepared = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler())
     folds = list(_folds(y, patients, seed))
     regression = LogisticRegressionCV(
         Cs=_PENALTIES,
@@ -131,7 +132,12 @@ def fit_baseline(name: str, train: Tensors, patients: Groups, seed: int = 0) -> 
         patients: [sample], who each belongs to.
         seed: of inner folds and of the choice of columns.
     """
-    return Baseline(_FITTED[name](summaries(train.values, *train.context), train.labels.cpu().numpy(), patients, seed))
+    return _fitted(name, summaries(train.values, *train.context), train.labels.cpu().numpy(), patients, seed)
+
+
+def _fitted(name: str, x: Floats, y: Groups, patients: Groups, seed: int) -> Baseline:
+    known = np.logical_not(np.isnan(x).all(axis=0))
+    return Baseline(_FITTED[name](x[:, known], y, patients, seed), known)
 
 
 @dataclass(frozen=True)
@@ -166,7 +172,7 @@ def lesson(train: Tensors, patients: Groups, copies: int = 0, seed: int = 0) -> 
     made_up, targets = [], []
     generator = torch.Generator().manual_seed(seed)
     for fitted_on, left_out in _folds(y, patients, seed):
-        teacher = Baseline(_gradient_boosting(x[fitted_on], y[fitted_on], patients, seed))
+        teacher = _fitted("gradient-boosting", x[fitted_on], y[fitted_on], patients[fitted_on], seed)
         held = train[torch.from_numpy(left_out).to(train.labels.device)]
         predicted[left_out] = teacher.death_probability(x[left_out])
         for _ in range(copies):
