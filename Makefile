@@ -9,12 +9,12 @@ OUT ?= runs/default
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint typecheck format bench bench-data lock wheel clean
+.PHONY: help setup setup-dev run test lint typecheck format bench bench-data bench-prediction bench-training lock wheel clean
 
 help: ## Print this list
 	@echo "Usage: make TARGET [NAME=value ...]"
 	@echo
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.run ## Make the virtual environment .venv with all that the stages need
 setup-dev: $(VENV)/.dev ## The same, with the tools for tests, linting and builds
@@ -56,6 +56,13 @@ bench: setup-dev ## Time the parts that matter, side by side
 bench-data: setup-dev ## Time loading, extraction and preprocessing against their yardsticks (ARGS=)
 	$(BIN)/python benchmarks/bench_data.py $(ARGS)
 	$(BIN)/python benchmarks/bench_preprocess.py
+
+bench-prediction: setup-dev ## Cross-validate the LSTM beside baselines on Challenge 2012 set-a (ARGS=)
+	$(BIN)/python benchmarks/bench_prediction.py $(ARGS)
+
+bench-training: setup-dev ## Time training against a bare loop, and tuning with two workers against one
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_training.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_tune.py
 
 lock: setup-dev ## Resolve the lock files under requirements/ anew
 	$(BIN)/python requirements/lock.py

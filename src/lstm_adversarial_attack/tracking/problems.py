@@ -25,11 +25,14 @@ class Problem:
 def explain(error: BaseException) -> Problem:
     """Say what kind of problem an exception of MLflow, or of what it works with, stands for."""
     import requests
+    import urllib3
     from sqlalchemy.exc import OperationalError
 
+    # A timeout after retries comes wrapped in a broken connection.
+    late = (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+    if any(isinstance(cause, late) for cause in _causes(error)):
+        return Problem("does not answer in time", unreachable=True)
     for cause in _causes(error):
-        if isinstance(cause, requests.exceptions.Timeout | TimeoutError):
-            return Problem("does not answer in time", unreachable=True)
         if isinstance(cause, requests.exceptions.ConnectionError | ConnectionError):
             return Problem("cannot be reached", unreachable=True)
         if isinstance(cause, OperationalError):
@@ -50,7 +53,7 @@ def shown(address: str) -> str:
     """Return an address of a store without user, password and options."""
     parts = urlsplit(address)
     if not parts.netloc:
-        return f"{parts.scheme}:{parts.path}" if parts.scheme else address
+        return address.partition("?")[0]
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
 
