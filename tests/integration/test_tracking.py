@@ -253,8 +253,9 @@ def test_a_killed_training_is_marked_and_its_curve_is_whole_in_the_next_run(
     client: MlflowClient, server: Server, artifacts: Artifacts, tmp_path: Path
 ) -> None:
     env = {"MLFLOW_TRACKING_URI": server.guarded(), "MLFLOW_EXPERIMENT_NAME": "killed"}
-    train = ("train", "--dataset", artifacts.dataset, "--out", tmp_path / "model", "--resamples", 10, "--no-baselines",
-             "--device", "cpu", "--max-epochs", 40, "--patience", 40, "--hidden-units", 256, "--batch-size", 8)  # fmt: skip
+    slow = ("--max-epochs", 40, "--patience", 40, "--hidden-units", 256, "--batch-size", 8)
+    quick = ("--resamples", 10, "--no-baselines", "--device", "cpu")
+    train = ("train", "--dataset", artifacts.dataset, "--out", tmp_path / "model", *quick, *slow)
     with subprocess.Popen(command(*train), env=environment(**env), stderr=subprocess.DEVNULL) as process:
         until(lambda: any(run.data.metrics for run in runs_of(client, "train", "killed")))
         process.send_signal(signal.SIGKILL)
