@@ -29,7 +29,7 @@ def explain(error: BaseException) -> Problem:
     from sqlalchemy.exc import OperationalError
 
     # A timeout after retries comes wrapped in a broken connection.
-    late = (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+    late = (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
     if any(isinstance(cause, late) for cause in _causes(error)):
         return Problem("does not answer in time", unreachable=True)
     for cause in _causes(error):
