@@ -45,7 +45,7 @@ class Tensors:
         """What a classifier reads beside the values: masks, static data and their masks."""
         return self.observed, self.static, self.static_observed
 
-    def __getitem__(self, index: Tensor) -> Tensors:
+    def __getitem__(self, index: Tensor | slice) -> Tensors:
         """Return the samples at ``index``."""
         return Tensors(*(getattr(self, part.name)[index] for part in fields(self)))
 

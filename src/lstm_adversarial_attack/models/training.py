@@ -239,29 +239,33 @@ class _Run:
         order = torch.randperm(len(self._train)).to(self._train.labels.device)
         self._model.train()
         total = torch.zeros((), device=order.device)
-        batches = torch.split(order, self._settings.batch_size)
-        for done, batch in enumerate(batches):
+        shuffled = self._train[order]  # at once: batches are then views of it
+        target = None if self._target is None else self._target[order]
+        labelled = order < self._labelled
+        size = self._settings.batch_size
+        starts = range(0, len(order), size)
+        for done, start in enumerate(starts):
+            part = slice(start, start + size)
             for group in self._optimizer.param_groups:
-                group["lr"] = lr_at(self._settings, number - 1 + done / len(batches))
-            total += self._step(batch) * len(batch)
+                group["lr"] = lr_at(self._settings, number - 1 + done / len(starts))
+            batch = shuffled[part]
+            loss = self._step(batch, None if target is None else target[part], labelled[part])
+            total += loss * len(batch)
         epoch = _judge(self._judged, self._validation, number, float(total) / len(self._train))
         self._history.append(epoch)
         if self._best.epoch == number:
             self._best_weights = {name: w.detach().clone() for name, w in self._judged.state_dict().items()}
         return epoch
 
-    def _step(self, index: Tensor) -> Tensor:
-        batch = self._train[index]
-        with torch.autocast(index.device.type, torch.bfloat16, enabled=self._mixed_precision):
+    def _step(self, batch: Tensors, target: Tensor | None, labelled: Tensor) -> Tensor:
+        with torch.autocast(labelled.device.type, torch.bfloat16, enabled=self._mixed_precision):
             logits = self._model(batch.values, *batch.context).float()
-        if self._target is None:
+        if target is None:
             loss = cross_entropy(logits, batch.labels, weight=self._class_weights)
         else:
-            share = torch.where(index < self._labelled, self._settings.distillation, 1.0)
+            share = torch.where(labelled, self._settings.distillation, 1.0)
             by_label = cross_entropy(logits, batch.labels, weight=self._class_weights, reduction="none")
-            by_target = binary_cross_entropy_with_logits(
-                logits[:, 1] - logits[:, 0], self._target[index], reduction="none"
-            )
+            by_target = binary_cross_entropy_with_logits(logits[:, 1] - logits[:, 0], target, reduction="none")
             loss = ((1 - share) * by_label + share * by_target).mean()
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
