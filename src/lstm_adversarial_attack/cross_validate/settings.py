@@ -10,7 +10,7 @@ from msgspec import Meta
 from lstm_adversarial_attack.settings import Count, Natural, TrainSettings
 
 #: The published reference system's network, without its mistakes: values alone, the last state of each direction, a
-#: layer before the logits; the best settings it reports. It is trained as every other network is.
+#: layer before the logits, of sizes within its search space. It is trained as every other network is.
 REFERENCE = TrainSettings(
     inputs="values",
     static=False,

@@ -74,7 +74,7 @@ class LstmClassifier(nn.Module):
         known = self._static(values, static, static_observed)
         blocks = self._blocks(values, observed)
         steps = self._code(self._steps(blocks), encoded=self.architecture.encoded_steps)
-        states, _ = self.lstm(self.projection(self._dropped(steps)))
+        states = self._states(self.projection(self._dropped(steps)))
         pooled: Tensor = self.state(self._pooled(states))
         logits: Tensor = self.output(self.head(torch.cat([pooled, known], dim=1)))
         if self.shortcut is not None:
