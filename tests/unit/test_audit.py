@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from lstm_adversarial_attack.audit.checkpoint import EpochScore
 from lstm_adversarial_attack.audit.folds import halves, patient_folds
 from lstm_adversarial_attack.audit.implied import auroc_needed, f1_of_always_death, implied_prevalence
-from lstm_adversarial_attack.audit.recipe import FoldFit, balanced_draw, lr_of, train_fold
+from lstm_adversarial_attack.audit.recipe import FoldFit, balanced_draw, train_fold
 from lstm_adversarial_attack.audit.settings import AuditSettings, architecture_of
 from lstm_adversarial_attack.audit.views import KINDS, Judged, view
 from lstm_adversarial_attack.datasets import Tensors
@@ -283,14 +283,6 @@ def test_training_that_was_cut_off_ends_with_the_same_bits(tmp_path: Path, after
     # A finished fold is not trained again.
     again = train_fold(SAMPLES, OUT, SETTINGS, 1, checkpoint=checkpoint, on_epoch=lambda _: pytest.fail("trained"))
     assert same(again, whole)
-
-
-def test_steps_shrink_unless_they_are_constant() -> None:
-    rates = [lr_of(SETTINGS, epoch) for epoch in range(1, 6)]
-    assert rates[0] == SETTINGS.lr
-    assert rates == sorted(rates, reverse=True)
-    assert rates[-1] > SETTINGS.lr / 20
-    assert lr_of(AuditSettings(epochs=5, lr=0.01, schedule="constant"), 5) == 0.01
 
 
 def test_folds_and_seeds_draw_on_their_own() -> None:

@@ -7,7 +7,6 @@ sampler.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,6 @@ Integers = npt.NDArray[np.int64]
 
 #: A death is predicted from this probability on, as the reference system does.
 THRESHOLD = 0.5
-_LAST_LR_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -63,14 +61,6 @@ def balanced_draw(labels: Tensor, seed: int) -> Tensor:
     weights = (1.0 / torch.bincount(labels.cpu(), minlength=2).double())[labels.cpu()]
     generator = torch.Generator().manual_seed(seed)
     return torch.multinomial(weights, len(labels), replacement=True, generator=generator).to(labels.device)
-
-
-def lr_of(settings: AuditSettings, epoch: int) -> float:
-    """Return the learning rate of an epoch, from 1."""
-    if settings.schedule == "constant":
-        return settings.lr
-    fallen = (1 + math.cos(math.pi * (epoch - 1) / settings.epochs)) / 2
-    return settings.lr * (_LAST_LR_SHARE + (1 - _LAST_LR_SHARE) * fallen)
 
 
 def death_shares(model: LstmClassifier, samples: Tensors) -> Floats:
@@ -155,8 +145,6 @@ class _Run:
     def one_epoch(self) -> EpochScore:
         number = len(self.history) + 1
         torch.manual_seed(self._seed("epoch", number))
-        for group in self._optimizer.param_groups:
-            group["lr"] = lr_of(self._settings, number)
         self._model.train()
         total = torch.zeros((), device=self._train.device)
         drawn = self._draw("training draw", number)
