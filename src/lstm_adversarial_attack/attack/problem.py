@@ -1,0 +1,120 @@
+"""What a method of attack sees: samples as rows of cells, how far each cell may move, and counted evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+#: Values [sample, hour, feature] and context tensors [sample, ...] in, logits [sample, 2] out.
+Classifier = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Samples whose predictions are to be turned; a perturbation of them is ``[sample, cell]``.
+
+    Attributes:
+        model: gives logits from values and context.
+        values: [sample, hour, feature].
+        labels: [sample] int64, the class to be turned away from.
+        context: tensors [sample, ...] handed to the model beside the values.
+        low: [sample, cell], how far down each cell may move, 0 or below; 0 where it may not change.
+        high: [sample, cell], how far up.
+        weight: [sample, cell], what a unit of change of the cell costs.
+        kappa: margin by which the logits must be turned.
+        batch: samples computed at once.
+        rows: [sample], which samples of the whole attack these are.
+        gradients: [samples of the whole attack] int32, gradient evaluations spent so far.
+        forwards: likewise, forward passes without a gradient.
+    """
+
+    model: Classifier
+    values: Tensor
+    labels: Tensor
+    context: tuple[Tensor, ...]
+    low: Tensor
+    high: Tensor
+    weight: Tensor
+    kappa: float
+    batch: int
+    rows: Tensor
+    gradients: Tensor
+    forwards: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def at(self, chosen: Tensor) -> Problem:
+        """Return the problem of some of the samples: bool [sample] or indices."""
+        return replace(
+            self,
+            values=self.values[chosen],
+            labels=self.labels[chosen],
+            context=tuple(part[chosen] for part in self.context),
+            low=self.low[chosen],
+            high=self.high[chosen],
+            weight=self.weight[chosen],
+            rows=self.rows[chosen],
+        )
+
+    def zeros(self) -> Tensor:
+        """Return no perturbation, [sample, cell]."""
+        return torch.zeros_like(self.low)
+
+    def spent(self) -> Tensor:
+        """Return the cost so far [sample]: gradient evaluations, and a third for each forward pass."""
+        return self.gradients[self.rows] + self.forwards[self.rows] / 3
+
+    def clamp(self, delta: Tensor) -> Tensor:
+        """Return ``delta`` [sample, cell] within its bounds."""
+        return torch.minimum(torch.maximum(delta, self.low), self.high)
+
+    @torch.no_grad()
+    def margin(self, delta: Tensor) -> Tensor:
+        """Return ``Z_y - Z_other + kappa`` [sample]: where it is not above 0, the prediction is turned.
+
+        Several perturbations of each sample may be asked about at once, [sample, n, cell]; the answer is [sample, n].
+        """
+        several = delta.ndim == 3
+        tried = delta if several else delta[:, None]
+        self.forwards[self.rows] += tried.shape[1]
+        each = max(1, self.batch // tried.shape[1])
+        parts = [
+            self._margin(self.at(part).repeated(tried.shape[1]), tried[part].flatten(0, 1))
+            for part in torch.arange(len(self), device=self.labels.device).split(each)
+        ]
+        found = (torch.cat(parts) if parts else self.low.new_empty(0)).view(len(self), tried.shape[1])
+        return found if several else found[:, 0]
+
+    def repeated(self, times: int) -> Problem:
+        """Return each sample ``times`` times, one after another."""
+        return self if times == 1 else self.at(torch.arange(len(self), device=self.labels.device).repeat_interleave(times))
+
+    def margin_and_gradient(self, delta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the margins [sample] and their gradients [sample, cell], 0 in cells that may not change.
+
+        Samples of a batch do not depend on one another, so the gradient of the sum holds each sample's own.
+        """
+        self.gradients[self.rows] += 1
+        margins, gradients = [], []
+        for start in range(0, len(self), self.batch):
+            part = slice(start, start + self.batch)
+            one = self if len(self) <= self.batch else self.at(torch.arange(len(self), device=delta.device)[part])
+            moved = delta[part].detach().requires_grad_()
+            margin = self._margin(one, moved)
+            (gradient,) = torch.autograd.grad(margin.sum(), moved)
+            margins.append(margin.detach())
+            gradients.append(gradient)
+        if not margins:
+            return self.low.new_empty(0), self.zeros()
+        gradient = gradients[0] if len(gradients) == 1 else torch.cat(gradients)
+        return torch.cat(margins), gradient.masked_fill_(self.low == self.high, 0.0)
+
+    @staticmethod
+    def _margin(problem: Problem, delta: Tensor) -> Tensor:
+        logits = problem.model(problem.values + delta.view(problem.values.shape), *problem.context)
+        gap = logits[:, 0] - logits[:, 1]
+        return torch.where(problem.labels == 0, gap, -gap) + problem.kappa
