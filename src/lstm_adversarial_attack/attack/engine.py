@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from lstm_adversarial_attack.attack.gradients import attackable, margin
-from lstm_adversarial_attack.attack.ista import ista
-from lstm_adversarial_attack.attack.result import AttackResult, Found
+from lstm_adversarial_attack.attack.keeper import KINDS, SIZES, Keeper
+from lstm_adversarial_attack.attack.memory import fitting_batch
+from lstm_adversarial_attack.attack.methods import METHODS
+from lstm_adversarial_attack.attack.model import attackable
+from lstm_adversarial_attack.attack.problem import Problem
+from lstm_adversarial_attack.attack.result import AttackResult, Found, Frontier, joined
 
 Bound = Tensor | float | None
 
@@ -17,102 +24,144 @@ def attack(
     values: Tensor,
     labels: Tensor,
     *,
+    method: str = "frontier",
     context: tuple[Tensor, ...] = (),
     lower: Bound = None,
     upper: Bound = None,
     editable: Tensor | None = None,
-    steps: int = 200,
-    lr: float = 0.5,
-    sparsity: float = 0.5,
+    cost: Tensor | None = None,
+    steps: int = 300,
     kappa: float = 0.0,
+    most_cells: int = 16,
+    seed: int = 0,
+    batch_size: int | None = None,
+    on_batch: Callable[[AttackResult], None] = lambda _result: None,
+    **options: Any,
 ) -> AttackResult:
     """Look for sparse and small perturbations of ``values`` that turn the model's predictions.
 
-    The larger of the two logits is the prediction. Every example returned was verified by a forward pass of
-    its own, stays within the bounds and leaves the cells that are not editable untouched. A sample that the
-    model already gets wrong counts as a failure: there is nothing to turn.
+    The larger of the two logits is the prediction. Every example returned was verified by a plain forward pass,
+    stays within the bounds and leaves the cells that are not editable untouched. A sample that the model already gets
+    wrong counts as a failure: there is nothing to turn.
 
     Args:
         model: maps ``values`` and ``context`` to logits [sample, 2]; its parameters are left as they are.
         values: [sample, hour, feature] float32, in whatever unit the model reads.
         labels: [sample] int64, 0 or 1, the class to be turned away from.
+        method: key of `methods.METHODS`.
         context: more inputs of the model, each [sample, ...], that the attack does not change.
-        lower: least value of a perturbed cell, broadcast to ``values``; where a value lies below it already,
-            the value itself is the bound.
+        lower: least value of a perturbed cell, broadcast to ``values``; where a value lies below it already, the value
+            itself is the bound.
         upper: likewise, the largest.
         editable: bool, broadcast to ``values``; all cells where None.
-        steps: gradient steps a sample.
-        lr: step size in the unit of the values.
-        sparsity: weight of the L1 term at the first step, in (0, 1).
+        cost: what a unit of change costs, above 0, broadcast to ``values``; 1 where None.
+        steps: budget of a sample in gradient evaluations; a forward pass alone counts a third.
         kappa: margin by which the logits must be turned for an example to count.
+        most_cells: up to how many changed cells `AttackResult.frontier` goes.
+        seed: of methods that draw by lot.
+        batch_size: samples attacked at once; chosen by the memory that is free where None.
+        on_batch: told the result of every batch.
+        options: more settings of the method.
 
     Raises:
-        ValueError: shapes that do not fit, or settings out of range.
+        ValueError: shapes that do not fit, an unknown method or option, or settings out of range.
     """
-    _check(values, labels, steps=steps, lr=lr, sparsity=sparsity, kappa=kappa)
-    low, high = _bound(lower, -torch.inf, values), _bound(upper, torch.inf, values)
-    if (low > high).any():
-        raise ValueError("lower exceeds upper in some cell")
-    low, high = torch.minimum(low, values), torch.maximum(high, values)
-    cells = torch.ones_like(values, dtype=torch.bool)
-    if editable is not None:
-        cells = editable.to(values.device).expand_as(values)
+    run = METHODS.get(method)
+    if run is None:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
+    known = inspect.signature(run).parameters
+    unknown = options.keys() - known.keys()
+    if unknown:
+        raise ValueError(f"method {method} has no option {', '.join(sorted(unknown))}")
+    if "seed" in known:
+        options["seed"] = seed
+    _check(values, labels, steps=steps, kappa=kappa)
+    low, high = _room(values, lower, upper, editable)
+    weight = torch.ones((), device=values.device) if cost is None else cost.to(values)
+    if not (weight > 0).all():
+        raise ValueError("cost must be above 0")
     with attackable(model):
-        found = ista(
-            model,
-            values,
-            labels,
-            context,
-            low,
-            high,
-            cells,
-            steps=steps,
-            lr=lr,
-            sparsity=sparsity,
-            kappa=kappa,
-        )
-        return verified(model, values, labels, context, found, kappa=kappa)
+        size = batch_size or fitting_batch(model, values, context)
+        cells = values[0].numel() if len(values) else 0
+        results = []
+        for part in torch.arange(len(values), device=values.device).split(size) if len(values) else [labels]:
+            problem = Problem(
+                model=model,
+                values=values[part],
+                labels=labels[part],
+                context=tuple(one[part] for one in context),
+                low=low[part].flatten(1),
+                high=high[part].flatten(1),
+                weight=weight.expand_as(values)[part].flatten(1),
+                kappa=kappa,
+                batch=size,
+                rows=torch.arange(len(part), device=values.device),
+                gradients=torch.zeros(len(part), dtype=torch.int32, device=values.device),
+                forwards=torch.zeros(len(part), dtype=torch.int32, device=values.device),
+            )
+            keeper = Keeper(problem, min(most_cells, cells))
+            untouched = problem.at(problem.margin(problem.zeros()) > 0)
+            run(untouched, keeper, steps=steps, **options)
+            results.append(_verified(model, problem, keeper))
+            on_batch(results[-1])
+    return joined(results)
 
 
-def _check(values: Tensor, labels: Tensor, *, steps: int, lr: float, sparsity: float, kappa: float) -> None:
+def _check(values: Tensor, labels: Tensor, *, steps: int, kappa: float) -> None:
     if values.ndim != 3:
         raise ValueError(f"values must be [sample, hour, feature], not {list(values.shape)}")
     if labels.shape != values.shape[:1]:
         raise ValueError(f"labels must be [{len(values)}], not {list(labels.shape)}")
-    if steps < 1 or lr <= 0 or not 0 < sparsity < 1 or kappa < 0:
-        raise ValueError(
-            f"steps >= 1, lr > 0, 0 < sparsity < 1 and kappa >= 0 are needed, not {steps}, {lr}, {sparsity}, {kappa}"
-        )
+    if steps < 1 or kappa < 0:
+        raise ValueError(f"steps >= 1 and kappa >= 0 are needed, not {steps} and {kappa}")
 
 
-def _bound(bound: Bound, default: float, values: Tensor) -> Tensor:
-    return torch.as_tensor(default if bound is None else bound, dtype=values.dtype, device=values.device).expand_as(
-        values
+def _room(values: Tensor, lower: Bound, upper: Bound, editable: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return how far each cell may move down and up, [sample, hour, feature]."""
+    low, high = (
+        torch.as_tensor(default if bound is None else bound, dtype=values.dtype, device=values.device)
+        for bound, default in ((lower, -torch.inf), (upper, torch.inf))
     )
+    if (low > high).any():
+        raise ValueError("lower exceeds upper in some cell")
+    down, up = (low - values).clamp_max(0), (high - values).clamp_min(0)
+    if editable is not None:
+        fixed = ~editable.to(values.device).expand_as(values)
+        down, up = down.masked_fill(fixed, 0.0), up.masked_fill(fixed, 0.0)
+    return down, up
 
 
 @torch.no_grad()
-def verified(
-    model: nn.Module,
-    values: Tensor,
-    labels: Tensor,
-    context: tuple[Tensor, ...],
-    result: AttackResult,
-    *,
-    kappa: float,
-) -> AttackResult:
-    """Drop every example that a plain forward pass in eval mode does not confirm."""
+def _verified(model: nn.Module, problem: Problem, keeper: Keeper) -> AttackResult:
+    """Return what the keeper holds, without the examples that a plain forward pass in eval mode does not confirm."""
     model.eval()
-
-    def confirmed(found: Found) -> Found:
-        turned = margin(model, values + found.delta, labels, context) + kappa <= 0
-        holds = found.success & turned
-        return Found(torch.where(holds[:, None, None], found.delta, 0.0), torch.where(holds, found.iteration, 0))
-
+    shape = (len(problem), *problem.values.shape[1:])
+    found = {}
+    for kind in KINDS:
+        claimed = keeper.iterations[kind] > 0
+        delta, iteration = keeper.deltas[kind], keeper.iterations[kind]
+        if claimed.any():
+            here = problem.at(claimed)
+            holds = claimed.clone()
+            holds[claimed] = here.margin(delta[claimed]) <= 0
+            delta, iteration = delta * holds[:, None], iteration * holds
+        found[kind] = Found.of(delta.view(shape), iteration)
+    frontier = {}
+    for size in SIZES:
+        sizes = keeper.sizes[size]
+        for column in range(sizes.shape[1]):
+            claimed = sizes[:, column].isfinite()
+            if claimed.any():
+                rows = claimed.nonzero()[:, 0]
+                count = torch.full_like(rows, column + 1)
+                holds = problem.at(rows).margin(keeper.best(size, rows, count)) <= 0
+                sizes[rows, column] = torch.where(holds, sizes[rows, column], torch.inf)
+        frontier[size] = Frontier(shape, sizes, keeper.cells[size], keeper.changes[size])
     return AttackResult(
-        confirmed(result.first),
-        confirmed(result.sparsest),
-        confirmed(result.smallest),
-        result.gradients,
-        result.forwards + 3,
+        found["first"],
+        found["sparsest"],
+        found["smallest"],
+        frontier,
+        problem.gradients,
+        problem.forwards,
     )

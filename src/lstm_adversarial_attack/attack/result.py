@@ -1,7 +1,8 @@
-"""What an attack has found: for each sample the first, the sparsest and the smallest example."""
+"""What an attack has found: for each sample the first, sparsest and smallest example, and the whole trade-off."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,19 +10,39 @@ import torch
 from torch import Tensor
 
 Kind = Literal["first", "sparsest", "smallest"]
+#: What the best example at a number of changed cells is the best in.
+Size = Literal["l1", "linf", "cost"]
 
 
 @dataclass(frozen=True)
 class Found:
-    """One kind of example for every sample; where the attack failed, all cells are 0.
+    """One kind of example for every sample; where the attack failed, no cell is changed.
 
     Attributes:
-        delta: [sample, hour, feature], what to add to the values.
-        iteration: [sample] int32, the step at which it was found, from 1; 0 where the attack failed.
+        shape: of the values that were attacked: samples, hours, features.
+        cells: [changed cell, 3] int64, sample, hour and feature of each, in this order.
+        changes: [changed cell], what to add to the value.
+        iteration: [sample] int32, gradient evaluations spent when it was found, 1 at least; 0 where the attack failed.
     """
 
-    delta: Tensor
+    shape: tuple[int, int, int]
+    cells: Tensor
+    changes: Tensor
     iteration: Tensor
+
+    @classmethod
+    def of(cls, delta: Tensor, iteration: Tensor) -> Found:
+        """Return what the dense perturbations ``delta`` [sample, hour, feature] hold."""
+        cells = delta.nonzero()
+        samples, hours, features = delta.shape
+        return cls((samples, hours, features), cells, delta[tuple(cells.T)], iteration)
+
+    @property
+    def delta(self) -> Tensor:
+        """[sample, hour, feature], what to add to the values."""
+        dense = torch.zeros(self.shape, dtype=self.changes.dtype, device=self.changes.device)
+        dense[tuple(self.cells.T)] = self.changes
+        return dense
 
     @property
     def success(self) -> Tensor:
@@ -31,17 +52,49 @@ class Found:
     @property
     def l0(self) -> Tensor:
         """[sample] int64, number of changed cells."""
-        return (self.delta != 0).flatten(1).sum(dim=1)
+        return torch.bincount(self.cells[:, 0], minlength=self.shape[0])
 
     @property
     def l1(self) -> Tensor:
         """[sample], sum of absolute changes."""
-        return self.delta.abs().flatten(1).sum(dim=1)
+        return self._zeros().index_add(0, self.cells[:, 0], self.changes.abs())
 
     @property
     def linf(self) -> Tensor:
         """[sample], largest absolute change."""
-        return self.delta.abs().flatten(1).amax(dim=1)
+        return self._zeros().index_reduce(0, self.cells[:, 0], self.changes.abs(), "amax")
+
+    def _zeros(self) -> Tensor:
+        return torch.zeros(self.shape[0], dtype=self.changes.dtype, device=self.changes.device)
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """The best example of each sample with 1, 2, 3, ... changed cells, in one of the sizes.
+
+    Attributes:
+        shape: of the values that were attacked: samples, hours, features.
+        sizes: [sample, count - 1], the size of the best; infinite where none was found.
+        cells: [sample, count - 1, count] int32, changed cells as hour * features + feature; the first ``count`` count.
+        changes: [sample, count - 1, count], what to add to each.
+    """
+
+    shape: tuple[int, int, int]
+    sizes: Tensor
+    cells: Tensor
+    changes: Tensor
+
+    @property
+    def at_most(self) -> Tensor:
+        """[sample, count - 1], the size of the best with so many changed cells or fewer."""
+        return self.sizes.cummin(dim=1).values if self.sizes.numel() else self.sizes
+
+    def delta(self, count: int) -> Tensor:
+        """Return the examples with ``count`` changed cells [sample, hour, feature]; 0 where none was found."""
+        samples, hours, features = self.shape
+        dense = torch.zeros(samples, hours * features, dtype=self.changes.dtype, device=self.changes.device)
+        dense.scatter_(1, self.cells[:, count - 1].long(), self.changes[:, count - 1])
+        return dense.view(self.shape)
 
 
 @dataclass(frozen=True)
@@ -50,6 +103,7 @@ class AttackResult:
 
     Attributes:
         first, sparsest, smallest: see `frames.EXAMPLES`.
+        frontier: by size, the best examples at every number of changed cells, up to a number that was asked for.
         gradients: [sample] int32, gradient evaluations.
         forwards: [sample] int32, forward passes without a gradient.
     """
@@ -57,13 +111,29 @@ class AttackResult:
     first: Found
     sparsest: Found
     smallest: Found
+    frontier: dict[Size, Frontier]
     gradients: Tensor
     forwards: Tensor
 
     @property
     def success(self) -> Tensor:
         """[sample] bool, whether any example was found."""
-        return self.first.success
+        return self.sparsest.success
+
+    @property
+    def l0(self) -> Tensor:
+        """[sample], changed cells of the sparsest example; infinite where the attack failed."""
+        return torch.where(self.success, self.sparsest.l0.float(), torch.inf)
+
+    @property
+    def l1(self) -> Tensor:
+        """[sample], sum of absolute changes of the smallest example; infinite where the attack failed."""
+        return torch.where(self.smallest.success, self.smallest.l1, torch.inf)
+
+    @property
+    def linf(self) -> Tensor:
+        """[sample], largest absolute change of the smallest example; infinite where the attack failed."""
+        return torch.where(self.smallest.success, self.smallest.linf, torch.inf)
 
     def found(self, kind: Kind) -> Found:
         """Return the examples of one kind."""
@@ -75,36 +145,29 @@ class AttackResult:
         return self.found(kind).delta
 
 
-class BestSoFar:
-    """Keeps the first, sparsest and smallest examples while an attack goes on; nothing leaves the device."""
+def joined(results: Sequence[AttackResult]) -> AttackResult:
+    """Return the results of several batches as one, in their order."""
 
-    def __init__(self, values: Tensor) -> None:
-        samples = len(values)
-        self._deltas = {kind: torch.zeros_like(values) for kind in ("first", "sparsest", "smallest")}
-        self._iterations = {
-            kind: torch.zeros(samples, dtype=torch.int32, device=values.device) for kind in self._deltas
-        }
-        self._l0 = torch.full((samples,), torch.iinfo(torch.int64).max, device=values.device)
-        self._l0_l1 = torch.full((samples,), torch.inf, device=values.device)
-        self._l1 = torch.full((samples,), torch.inf, device=values.device)
+    def kind(name: Kind) -> Found:
+        parts = [result.found(name) for result in results]
+        before, cells = 0, []
+        for part in parts:
+            cells.append(part.cells + torch.tensor([before, 0, 0], device=part.cells.device))
+            before += part.shape[0]
+        shape = (before, *parts[0].shape[1:])
+        changes, iteration = (torch.cat([getattr(p, name) for p in parts]) for name in ("changes", "iteration"))
+        return Found(shape, torch.cat(cells), changes, iteration)
 
-    def update(self, delta: Tensor, turned: Tensor, iteration: int) -> None:
-        """Take in the perturbations ``delta`` [sample, hour, feature] where they ``turned`` [sample] the prediction."""
-        size = delta.abs().flatten(1)
-        l0, l1 = (size > 0).sum(dim=1), size.sum(dim=1)
-        sparser = (l0 < self._l0) | ((l0 == self._l0) & (l1 < self._l0_l1))
-        better = {
-            "first": turned & (self._iterations["first"] == 0),
-            "sparsest": turned & sparser,
-            "smallest": turned & (l1 < self._l1),
-        }
-        self._l0 = torch.where(better["sparsest"], l0, self._l0)
-        self._l0_l1 = torch.where(better["sparsest"], l1, self._l0_l1)
-        self._l1 = torch.where(better["smallest"], l1, self._l1)
-        for kind, which in better.items():
-            self._deltas[kind] = torch.where(which[:, None, None], delta, self._deltas[kind])
-            self._iterations[kind] = torch.where(which, iteration, self._iterations[kind])
+    def frontier(size: Size) -> Frontier:
+        parts = [result.frontier[size] for result in results]
+        shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+        return Frontier(shape, *(torch.cat([getattr(p, name) for p in parts]) for name in ("sizes", "cells", "changes")))
 
-    def found(self, kind: Kind) -> Found:
-        """Return the examples of one kind so far."""
-        return Found(self._deltas[kind], self._iterations[kind])
+    return AttackResult(
+        kind("first"),
+        kind("sparsest"),
+        kind("smallest"),
+        {size: frontier(size) for size in results[0].frontier},
+        torch.cat([result.gradients for result in results]),
+        torch.cat([result.forwards for result in results]),
+    )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lstm_adversarial_attack.attack.descent import descend
 from lstm_adversarial_attack.attack.keeper import Keeper
 from lstm_adversarial_attack.attack.problem import Problem
 
 _TINY = 1e-20
 #: Where a cell has no bound, it goes so many times as far as the linearised margin asks of the best cell alone.
 _UNBOUNDED_REACH = 8.0
+_SHRINKING = 0.3
 
 
 def extremes(problem: Problem, gradient: Tensor, margin: Tensor) -> Tensor:
@@ -57,3 +59,47 @@ def add_cells(problem: Problem, keeper: Keeper, *, width: int, most_cells: int) 
         final[live] = delta
         live, here, delta = live[~turned], here.at(~turned), delta[~turned]
     return final
+
+
+def greedy(problem: Problem, keeper: Keeper, *, steps: int = 300, width: int = 8) -> None:
+    """Add cells one by one until the prediction turns, take back those that are not needed, and shrink the rest.
+
+    Args:
+        problem: what is attacked.
+        keeper: of the examples.
+        steps: budget in gradient evaluations.
+        width: cells that are tried in a round.
+    """
+    round_cost = 1 + width / 3
+    add_cells(problem, keeper, width=width, most_cells=max(1, int(0.7 * steps / round_cost)))
+    rest = problem.at(keeper.iterations["first"][problem.rows] > 0)
+    prune(rest, keeper)
+    delta = keeper.deltas["sparsest"][rest.rows]
+    left = int(steps - rest.spent().max()) if len(rest) else 0
+    if left > 1:
+        descend(
+            rest,
+            keeper,
+            min(left, 40),
+            start=delta,
+            radius=_SHRINKING * delta.abs().amax(dim=1),
+            allowed=delta != 0,
+            noted=True,
+        )
+
+
+def prune(problem: Problem, keeper: Keeper) -> None:
+    """Take back cells of the sparsest examples, one at a time, for as long as the prediction stays turned."""
+    live = problem
+    while len(live):
+        delta = keeper.deltas["sparsest"][live.rows]
+        count = (delta != 0).sum(dim=1)
+        cells = delta.abs().topk(int(count.max()), dim=1).indices
+        without = delta[:, None].repeat(1, cells.shape[1], 1)
+        without.scatter_(2, cells[:, :, None], 0.0)
+        margins = live.margin(without)
+        real = torch.arange(cells.shape[1], device=delta.device) < count[:, None]
+        margins = margins.masked_fill(~real, torch.inf)
+        best = margins.argmin(dim=1)
+        each = torch.arange(len(live), device=delta.device)
+        live = live.at(keeper.note(live, without[each, best], margins[each, best]))

@@ -1,0 +1,54 @@
+"""How many samples a device can attack at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+#: Share of the free memory that an attack may take, and most samples at once: more are no faster.
+_SHARE = 0.5
+_MOST = {"cpu": 256, "cuda": 8192}
+#: Copies of a sample's cells that an attack holds beside what the model does.
+_COPIES = 60
+_PROBE = 2
+
+
+def bytes_per_sample(model: Callable[..., Tensor], values: Tensor, context: tuple[Tensor, ...]) -> int:
+    """Return what a gradient evaluation of one more sample takes: what the model keeps for its backward pass."""
+
+    def kept(samples: int) -> int:
+        seen: dict[int, int] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            seen[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        repeated = [part[:1].repeat_interleave(samples, dim=0) for part in (values, *context)]
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            held = model(repeated[0].detach().requires_grad_(), *repeated[1:])
+        size = sum(seen.values())
+        del held
+        return size
+
+    grown = (kept(2 * _PROBE) - kept(_PROBE)) // _PROBE
+    return max(grown, 0) + _COPIES * values[0].numel() * values.element_size()
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the memory that is free on ``device``."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def fitting_batch(model: Callable[..., Tensor], values: Tensor, context: tuple[Tensor, ...]) -> int:
+    """Return how many samples to attack at once, at least 1."""
+    if len(values) == 0:
+        return 1
+    fits = int(_SHARE * free_bytes(values.device) / bytes_per_sample(model, values, context))
+    return max(1, min(fits, _MOST.get(values.device.type, _MOST["cuda"])))
