@@ -12,6 +12,7 @@
 """
 
 from lstm_adversarial_attack.attack.engine import attack
-from lstm_adversarial_attack.attack.result import AttackResult, Found
+from lstm_adversarial_attack.attack.methods import METHODS
+from lstm_adversarial_attack.attack.result import AttackResult, Found, Frontier
 
-__all__ = ["AttackResult", "Found", "attack"]
+__all__ = ["METHODS", "AttackResult", "Found", "Frontier", "attack"]

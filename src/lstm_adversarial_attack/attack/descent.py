@@ -68,7 +68,7 @@ def descend(
         keeper: of the examples.
         steps: gradient evaluations.
         start: [sample, cell], where to begin; at no perturbation where None.
-        radius: [sample], of the first box, in units of cost; chosen by the first gradient where None.
+        radius: [sample], of the first box at least, in units of cost; chosen by the first gradient where None.
         allowed: [sample, cell] bool, cells that may go out; all where None.
         weight: what a unit of change costs, broadcast to [sample, cell]; 1 where None.
         noted: let points compete at their number of changed cells.
@@ -85,18 +85,17 @@ def descend(
         margin, gradient = problem.margin_and_gradient(delta)
         _ = keeper.note(problem, delta, margin) if noted else keeper.update(problem, delta, margin)
         usable = gradient if allowed is None else gradient * allowed
-        if radius is None:
-            radius = _first_radius(problem, margin, usable, weight)
         if overshoot is None:
-            overshoot = _OVERSHOOT * (margin.abs() if start is None else (usable.abs() / weight).amax(dim=1) * radius)
+            needed = margin.clamp_min(0) / (usable.abs() / weight).amax(dim=1).clamp_min(_TINY)
+            radius = _first_radius(problem, needed, weight) if radius is None else torch.maximum(radius, needed)
+            overshoot = _OVERSHOOT * (usable.abs() / weight).amax(dim=1) * radius
         share = _LAST_RADIUS ** (step / max(1, steps - 1))
         following = cheapest_step(problem, delta, margin + overshoot * share, usable, radius * share, weight)
     return delta, gradient
 
 
-def _first_radius(problem: Problem, margin: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
-    """Return a radius [sample] in units of cost, by what the best cell alone would have to move."""
-    needed = margin.abs() / (gradient.abs() / weight).amax(dim=1).clamp_min(_TINY)
+def _first_radius(problem: Problem, needed: Tensor, weight: Tensor) -> Tensor:
+    """Return a radius [sample] in units of cost, by what the best cell alone is ``needed`` [sample] to move."""
     room = (problem.high - problem.low) * weight
     widest = torch.where(room.isfinite(), room, 0.0).amax(dim=1)
     return torch.minimum(_FIRST_RADIUS * needed, torch.where(widest > 0, _WIDEST_RADIUS * widest, torch.inf))

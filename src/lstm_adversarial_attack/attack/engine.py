@@ -14,9 +14,12 @@ from lstm_adversarial_attack.attack.memory import fitting_batch
 from lstm_adversarial_attack.attack.methods import METHODS
 from lstm_adversarial_attack.attack.model import attackable
 from lstm_adversarial_attack.attack.problem import Problem
-from lstm_adversarial_attack.attack.result import AttackResult, Found, Frontier, joined
+from lstm_adversarial_attack.attack.result import AttackResult, Found, Frontier, Size, joined
 
 Bound = Tensor | float | None
+
+#: Logits by which an example must be turned beside kappa: what rounding in another batch or device may change.
+_SURE = 1e-5
 
 
 def attack(
@@ -84,7 +87,7 @@ def attack(
         size = batch_size or fitting_batch(model, values, context)
         cells = values[0].numel() if len(values) else 0
         results = []
-        for part in torch.arange(len(values), device=values.device).split(size) if len(values) else [labels]:
+        for part in torch.split(torch.arange(len(values), device=values.device), size):
             problem = Problem(
                 model=model,
                 values=values[part],
@@ -93,14 +96,14 @@ def attack(
                 low=low[part].flatten(1),
                 high=high[part].flatten(1),
                 weight=weight.expand_as(values)[part].flatten(1),
-                kappa=kappa,
+                kappa=kappa + _SURE,
                 batch=size,
                 rows=torch.arange(len(part), device=values.device),
                 gradients=torch.zeros(len(part), dtype=torch.int32, device=values.device),
                 forwards=torch.zeros(len(part), dtype=torch.int32, device=values.device),
             )
             keeper = Keeper(problem, min(most_cells, cells))
-            untouched = problem.at(problem.margin(problem.zeros()) > 0)
+            untouched = problem.at(problem.margin(problem.zeros()) > problem.kappa)
             run(untouched, keeper, steps=steps, **options)
             results.append(_verified(model, problem, keeper))
             on_batch(results[-1])
@@ -143,10 +146,10 @@ def _verified(model: nn.Module, problem: Problem, keeper: Keeper) -> AttackResul
         if claimed.any():
             here = problem.at(claimed)
             holds = claimed.clone()
-            holds[claimed] = here.margin(delta[claimed]) <= 0
+            holds[claimed] = here.margin(delta[claimed]) < 0
             delta, iteration = delta * holds[:, None], iteration * holds
         found[kind] = Found.of(delta.view(shape), iteration)
-    frontier = {}
+    frontier: dict[Size, Frontier] = {}
     for size in SIZES:
         sizes = keeper.sizes[size]
         for column in range(sizes.shape[1]):
@@ -154,7 +157,7 @@ def _verified(model: nn.Module, problem: Problem, keeper: Keeper) -> AttackResul
             if claimed.any():
                 rows = claimed.nonzero()[:, 0]
                 count = torch.full_like(rows, column + 1)
-                holds = problem.at(rows).margin(keeper.best(size, rows, count)) <= 0
+                holds = problem.at(rows).margin(keeper.best(size, rows, count)) < 0
                 sizes[rows, column] = torch.where(holds, sizes[rows, column], torch.inf)
         frontier[size] = Frontier(shape, sizes, keeper.cells[size], keeper.changes[size])
     return AttackResult(

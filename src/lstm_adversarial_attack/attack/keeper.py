@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from lstm_adversarial_attack.attack.problem import Problem
+from lstm_adversarial_attack.attack.result import Kind, Size
 
 #: What the best at each number of changed cells is the best in.
-SIZES = ("l1", "linf", "cost")
-KINDS = ("first", "sparsest", "smallest")
+SIZES: tuple[Size, ...] = ("l1", "linf", "cost")
+KINDS: tuple[Kind, ...] = ("first", "sparsest", "smallest")
 
 
 class Keeper:
@@ -18,7 +19,7 @@ class Keeper:
     def __init__(self, problem: Problem, most_cells: int = 0) -> None:
         """Start with nothing found; ``most_cells`` is up to how many changed cells the frontier goes."""
         samples, device = len(problem), problem.low.device
-        self._problem = problem
+        self.weight = problem.weight
         self.deltas = {kind: problem.zeros() for kind in KINDS}
         self.iterations = {kind: torch.zeros(samples, dtype=torch.int32, device=device) for kind in KINDS}
         self.l0 = torch.full((samples,), torch.iinfo(torch.int64).max, device=device)
@@ -39,9 +40,9 @@ class Keeper:
         rows = problem.rows
         size = delta.abs()
         l0, l1 = (delta != 0).sum(dim=1), size.sum(dim=1)
-        turned = (margin <= 0) & (l0 > 0)
+        turned = (margin < 0) & (l0 > 0)
         sparser = (l0 < self.l0[rows]) | ((l0 == self.l0[rows]) & (l1 < self._sparsest_l1[rows]))
-        better = {
+        better: dict[Kind, Tensor] = {
             "first": turned & (self.iterations["first"][rows] == 0),
             "sparsest": turned & sparser,
             "smallest": turned & (l1 < self.l1[rows]),
@@ -64,7 +65,8 @@ class Keeper:
         l0 = (delta != 0).sum(dim=1)
         counted = turned & (l0 <= self.most_cells)
         column = (l0.clamp(1, self.most_cells) - 1).long()
-        sizes = {"l1": size.sum(dim=1), "linf": size.amax(dim=1), "cost": (size * problem.weight).sum(dim=1)}
+        cost = (size * problem.weight).sum(dim=1)
+        sizes: dict[Size, Tensor] = {"l1": size.sum(dim=1), "linf": size.amax(dim=1), "cost": cost}
         cells = size.topk(self.most_cells, dim=1).indices
         changes = delta.gather(1, cells)
         for name, value in sizes.items():
@@ -75,7 +77,13 @@ class Keeper:
             self.changes[name][rows, at] = changes[better]
         return turned
 
-    def best(self, size: str, rows: Tensor, count: Tensor) -> Tensor:
+    def note_best(self, problem: Problem) -> None:
+        """Let the sparsest and the smallest examples compete at their number of changed cells."""
+        for kind in ("sparsest", "smallest"):
+            here = problem.at(self.iterations[kind][problem.rows] > 0)
+            self.note(here, self.deltas[kind][here.rows], here.low.new_full((len(here),), -1.0))
+
+    def best(self, size: Size, rows: Tensor, count: Tensor) -> Tensor:
         """Return the best perturbations [n, cell] of ``rows`` [n] with ``count`` [n] changed cells."""
         column = (count - 1).long()
         cells, changes = self.cells[size][rows, column].long(), self.changes[size][rows, column]

@@ -74,7 +74,7 @@ class Problem:
 
     @torch.no_grad()
     def margin(self, delta: Tensor) -> Tensor:
-        """Return ``Z_y - Z_other + kappa`` [sample]: where it is not above 0, the prediction is turned.
+        """Return ``Z_y - Z_other + kappa`` [sample]: where it is below 0, the prediction is turned.
 
         Several perturbations of each sample may be asked about at once, [sample, n, cell]; the answer is [sample, n].
         """
@@ -84,14 +84,15 @@ class Problem:
         each = max(1, self.batch // tried.shape[1])
         parts = [
             self._margin(self.at(part).repeated(tried.shape[1]), tried[part].flatten(0, 1))
-            for part in torch.arange(len(self), device=self.labels.device).split(each)
+            for part in torch.split(torch.arange(len(self), device=self.labels.device), each)
         ]
         found = (torch.cat(parts) if parts else self.low.new_empty(0)).view(len(self), tried.shape[1])
         return found if several else found[:, 0]
 
     def repeated(self, times: int) -> Problem:
         """Return each sample ``times`` times, one after another."""
-        return self if times == 1 else self.at(torch.arange(len(self), device=self.labels.device).repeat_interleave(times))
+        each = torch.arange(len(self), device=self.labels.device)
+        return self if times == 1 else self.at(each.repeat_interleave(times))
 
     def margin_and_gradient(self, delta: Tensor) -> tuple[Tensor, Tensor]:
         """Return the margins [sample] and their gradients [sample, cell], 0 in cells that may not change.
@@ -111,7 +112,7 @@ class Problem:
         if not margins:
             return self.low.new_empty(0), self.zeros()
         gradient = gradients[0] if len(gradients) == 1 else torch.cat(gradients)
-        return torch.cat(margins), gradient.masked_fill_(self.low == self.high, 0.0)
+        return torch.cat(margins), gradient.masked_fill(self.low == self.high, 0.0)
 
     @staticmethod
     def _margin(problem: Problem, delta: Tensor) -> Tensor:

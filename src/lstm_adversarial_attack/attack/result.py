@@ -161,7 +161,8 @@ def joined(results: Sequence[AttackResult]) -> AttackResult:
     def frontier(size: Size) -> Frontier:
         parts = [result.frontier[size] for result in results]
         shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
-        return Frontier(shape, *(torch.cat([getattr(p, name) for p in parts]) for name in ("sizes", "cells", "changes")))
+        tensors = (torch.cat([getattr(part, name) for part in parts]) for name in ("sizes", "cells", "changes"))
+        return Frontier(shape, *tensors)
 
     return AttackResult(
         kind("first"),

@@ -40,9 +40,9 @@ def random(problem: Problem, keeper: Keeper, *, steps: int = 300, seed: int = 0)
 def gradient_free(problem: Problem, keeper: Keeper, *, steps: int = 300, seed: int = 0) -> None:
     """Try cells at their bounds, then add up those that helped most: forward passes alone.
 
-    Two thirds of the passes try single cells, drawn by lot without repetition, half of each sample's at the upper and half
-    at the lower bound. The rest add cells in the order of what they did alone, for as long as each still helps. It
-    breaks models that hide their gradient.
+    Two thirds of the passes try single cells, each at its upper or its lower bound, drawn by lot without repetition.
+    The rest add cells in the order of what they did alone, for as long as each still helps. It breaks models that hide
+    their gradient.
 
     Args:
         problem: what is attacked; cells without a bound go one unit.

@@ -16,7 +16,9 @@ _LAST_LR_SHARE = 0.01
 _TINY = 1e-12
 
 
-def fmn(problem: Problem, keeper: Keeper, *, steps: int = 300, lr: float = 1.0, norm: Literal["l0", "l1"] = "l0") -> None:
+def fmn(
+    problem: Problem, keeper: Keeper, *, steps: int = 300, lr: float = 1.0, norm: Literal["l0", "l1"] = "l0"
+) -> None:
     """Alternate a step of the margin's gradient with a projection on a ball that adapts (Pintor et al., NeurIPS 2021).
 
     The ball shrinks below the smallest example while the prediction is turned and grows while it is not, from one cell

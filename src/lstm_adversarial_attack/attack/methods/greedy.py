@@ -24,9 +24,7 @@ def extremes(problem: Problem, gradient: Tensor, margin: Tensor) -> Tensor:
     return torch.where(gradient > 0, low, high)
 
 
-def best_additions(
-    problem: Problem, delta: Tensor, margin: Tensor, gradient: Tensor, width: int
-) -> Tensor:
+def best_additions(problem: Problem, delta: Tensor, margin: Tensor, gradient: Tensor, width: int) -> Tensor:
     """Return ``width`` candidates [sample, width, cell]: ``delta`` with one more cell at its bound.
 
     The cells are those whose move would lower the linearised margin most.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from lstm_adversarial_attack.attack.keeper import Keeper
 from lstm_adversarial_attack.attack.problem import Problem

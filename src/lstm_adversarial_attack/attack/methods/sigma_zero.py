@@ -19,8 +19,9 @@ def sigma_zero(problem: Problem, keeper: Keeper, *, steps: int = 300, lr: float 
     """Minimise a smooth count of the cells beside the margin (Cina et al., sigma-zero, ICLR 2025).
 
     Cells are measured in shares of their range. The count of a cell is ``x^2 / (x^2 + sigma)``; the gradient of margin
-    and count is scaled to a largest entry of 1 and drives Adam, whose step falls along a cosine. Cells below a threshold
-    are put back; it grows while the prediction is turned and shrinks while it is not. Samples that one cell turns leave.
+    and count is scaled to a largest entry of 1 and drives Adam, whose step falls along a cosine. Cells below a
+    threshold are put back; it grows while the prediction is turned and shrinks while it is not. Samples that one cell
+    turns leave.
 
     Args:
         problem: what is attacked.
