@@ -18,7 +18,7 @@ from lstm_adversarial_attack.attack.problem import Problem
 #: range of a cell; and the last box's share of it.
 _FIRST_RADIUS, _WIDEST_RADIUS, _LAST_RADIUS = 0.25, 0.15, 0.01
 #: Share of the first margin by which a step aims beyond the boundary at the first radius.
-_OVERSHOOT = 1e-3
+_OVERSHOOT = 1e-2
 #: Cells that may go out in one step.
 _MOST_CELLS = 128
 _TINY = 1e-20
