@@ -133,11 +133,8 @@ class TrainSettings:
     greatest value, spread, trend, recent mean and number of measurements so far."""
 
     encoding_bins: Annotated[int, Meta(ge=0, le=64)] = 8
-    """Bins of a piecewise linear encoding of each number that the LSTM reads, between quantiles of training patients
-    (Gorishniy et al., NeurIPS 2022); 0 leaves the numbers as they are."""
-
-    encoded_steps: bool = False
-    """Encode what the LSTM reads too, which takes several times as long; else what the shortcut reads alone."""
+    """Bins of a piecewise linear encoding of each number that the shortcut reads, between quantiles of training
+    patients (Gorishniy et al., NeurIPS 2022); 0 leaves the numbers as they are."""
 
     projection_units: Annotated[int, Meta(ge=0, le=4096)] = 48
     """Units of a linear layer between the inputs and the LSTM; 0 goes without."""
@@ -208,10 +205,6 @@ class TrainSettings:
     distillation: Annotated[float, Meta(ge=0, le=1)] = 0.0
     """Weight of what gradient boosting predicts of the training samples, beside their labels: a second target. Each
     sample is predicted by a fit on other patients."""
-
-    made_up_samples: Annotated[int, Meta(ge=0, le=100)] = 0
-    """Samples for each training sample that are made up for gradient boosting to judge and the network to learn: a
-    sample with the series of some features from another patient. Used where --distillation is above 0."""
 
     batch_size: Count = 128
     """Samples a step."""

@@ -11,13 +11,14 @@ import optuna
 import polars as pl
 import pytest
 import torch
+from torch import Tensor
 
 from lstm_adversarial_attack.artifacts import Artifact, Manifest
 from lstm_adversarial_attack.artifacts.contents import Search, Trial
 from lstm_adversarial_attack.datasets import LoadedDataset, Tensors
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.evaluate.study import searches_of, studies, study_figures
-from lstm_adversarial_attack.models.baselines import Lesson, lesson
+from lstm_adversarial_attack.models.baselines import lesson
 from lstm_adversarial_attack.search import Attempt, Journal, Plan, search
 from lstm_adversarial_attack.settings import TrainSettings, as_manifest, checked, with_found
 from lstm_adversarial_attack.tune.folds import folds_of
@@ -137,7 +138,7 @@ def test_the_score_is_the_mean_of_the_best_of_each_fold() -> None:
 def test_what_gradient_boosting_teaches_is_made_once_for_all_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
-    def counted(train: Tensors, *others: Any) -> Lesson:
+    def counted(train: Tensors, *others: Any) -> Tensor:
         made.append(len(train))
         return lesson(train, *others)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
+from threadpoolctl import threadpool_limits
 
 from lstm_adversarial_attack.artifacts import open_artifact
 from lstm_adversarial_attack.cross_validate.folds import Indices, folds, held_back, in_units_of
 from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
 from lstm_adversarial_attack.devices import derive_seed, is_mixed, prepare
+from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.models import death_probability, predict_logits
 from lstm_adversarial_attack.models.baselines import BASELINES, fit_baseline, lesson
 from lstm_adversarial_attack.models.training import fit
@@ -61,6 +64,7 @@ class Worker:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._device = prepare(plan.execution)
+        threadpool_limits(plan.execution.threads)  # of scikit-learn, whose sums must not depend on the machine's cores
         self._mixed = is_mixed(plan.execution, self._device)
         self._dataset = load_dataset(open_artifact(plan.dataset, "dataset"), self._device)
         self.labels, self.patients = labels_and_patients(self._dataset)
@@ -82,7 +86,7 @@ class Worker:
         taught = None
         if settings.distillation:
             taught_by = derive_seed(self._plan.seed, "lesson", task.fold, task.member)
-            taught = lesson(train, self.patients[learned_from], settings.made_up_samples, taught_by)
+            taught = lesson(train, self.patients[learned_from], taught_by)
         validation = tensors[self._index(stopped_by)]
         fitted = fit(train, validation, settings, taught=taught, mixed_precision=self._mixed)
         probability, seen = (death_probability(predict_logits(fitted.model, part)) for part in (test, validation))
@@ -171,6 +175,12 @@ def _results(plan: Plan, tasks: list[Task], workers: int) -> Iterator[tuple[Task
         try:
             for done in _as_they_end(waiting):
                 yield waiting[done], done.result()
+        except BrokenProcessPool as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise UserError(
+                "a worker was killed, as happens where memory runs out; finished fits are kept: give fewer --workers "
+                "and start again"
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

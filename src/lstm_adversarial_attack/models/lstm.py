@@ -25,16 +25,12 @@ class LstmClassifier(nn.Module):
         self.architecture = architecture
         self.decay = Decay(architecture.features) if architecture.decay else None
         width = len(blocks_of(architecture.inputs)) * architecture.features
-        self.encoding = None
-        if architecture.encoding_bins:
-            self.encoding = PiecewiseLinear(architecture.inputs, architecture.features, architecture.encoding_bins)
-            width = self.encoding.width
         static = 2 * architecture.static_columns
-        self.shortcut = None
+        self.encoding, self.shortcut = None, None
         if architecture.shortcut_units:
-            self.shortcut = self._shortcut(width + static)
-        if self.encoding is not None and not architecture.encoded_steps:
-            width = len(blocks_of(architecture.inputs)) * architecture.features
+            if architecture.encoding_bins:
+                self.encoding = PiecewiseLinear(architecture.inputs, architecture.features, architecture.encoding_bins)
+            self.shortcut = self._shortcut((self.encoding.width if self.encoding else width) + static)
         self.projection: nn.Module = nn.Identity()
         if architecture.projection_units:
             self.projection, width = nn.Linear(width, architecture.projection_units), architecture.projection_units
@@ -73,12 +69,13 @@ class LstmClassifier(nn.Module):
         """
         known = self._static(values, static, static_observed)
         blocks = self._blocks(values, observed)
-        steps = self._code(self._steps(blocks), encoded=self.architecture.encoded_steps)
+        steps = self._steps(blocks).flatten(2)
         states = self._states(self.projection(self._dropped(steps)))
         pooled: Tensor = self.state(self._pooled(states))
         logits: Tensor = self.output(self.head(torch.cat([pooled, known], dim=1)))
         if self.shortcut is not None:
-            last = self._dropped(self._code(blocks[:, -1:], encoded=True))
+            last = blocks[:, -1:]
+            last = self._dropped(last.flatten(2) if self.encoding is None else self.encoding(last))
             logits = logits + self.shortcut(torch.cat([last.flatten(1), known], dim=1))
         return logits.softmax(dim=1) if self.architecture.softmax_twice else logits
 
@@ -98,13 +95,6 @@ class LstmClassifier(nn.Module):
         """Return the hours that are steps of the LSTM; the last step is the last hour."""
         apart = self.architecture.hours_per_step
         return blocks[:, (blocks.shape[1] - 1) % apart :: apart]
-
-    def _code(self, blocks: Tensor, *, encoded: bool) -> Tensor:
-        """Return blocks as inputs [sample, hour, input], encoded where there is an encoding."""
-        if encoded and self.encoding is not None:
-            code: Tensor = self.encoding(blocks)
-            return code
-        return blocks.flatten(2)
 
     def _static(self, values: Tensor, static: Tensor | None, static_observed: Tensor | None) -> Tensor:
         """Return static data and masks [sample, 2 columns]; no columns where the classifier reads none."""

@@ -17,10 +17,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lstm_adversarial_attack.artifacts.contents import Architecture
-from lstm_adversarial_attack.datasets import Tensors, concatenated
+from lstm_adversarial_attack.datasets import Tensors
 from lstm_adversarial_attack.devices import derive_seed
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.models.baselines import Lesson
 from lstm_adversarial_attack.models.lstm import Ensemble, LstmClassifier
 from lstm_adversarial_attack.models.prediction import death_probability, predict_logits
 from lstm_adversarial_attack.settings import TrainSettings
@@ -91,7 +90,6 @@ def architecture_of(settings: TrainSettings, features: int, static_columns: int 
         input_dropout=settings.input_dropout,
         encoding_bins=settings.encoding_bins,
         projection_units=settings.projection_units,
-        encoded_steps=settings.encoded_steps,
         shortcut_units=settings.shortcut_units,
         hours_per_step=settings.hours_per_step,
     )
@@ -102,7 +100,7 @@ def fit(
     validation: Tensors,
     settings: TrainSettings,
     *,
-    taught: Lesson | None = None,
+    taught: Tensor | None = None,
     mixed_precision: bool = False,
     checkpoint: Path | None = None,
     on_start: Callable[[int], None] = lambda _done: None,
@@ -117,8 +115,8 @@ def fit(
         train: samples to learn from, on the device to work on.
         validation: samples to stop by.
         settings: of the network and its training; ``ensemble`` is not read.
-        taught: what a teacher says of the training samples, learned beside the labels with the weight
-            ``settings.distillation``, and of made-up ones.
+        taught: a teacher's probability of death [sample] of the training samples, learned beside the labels with the
+            weight ``settings.distillation``.
         mixed_precision: compute in bfloat16 where that is safe; weights stay float32.
         checkpoint: file written after every epoch, and gone on from where it exists.
         on_start: told how many epochs the checkpoint holds.
@@ -144,7 +142,7 @@ def fit_ensemble(
     validation: Tensors,
     settings: TrainSettings,
     *,
-    taught: Lesson | None = None,
+    taught: Tensor | None = None,
     mixed_precision: bool = False,
     checkpoint: Callable[[int], Path] | None = None,
     on_start: Callable[[int], None] = lambda _done: None,
@@ -190,18 +188,12 @@ class _Run:
         train: Tensors,
         validation: Tensors,
         settings: TrainSettings,
-        taught: Lesson | None,
+        taught: Tensor | None,
         *,
         mixed_precision: bool,
     ) -> None:
         self._train, self._validation, self._settings = train, validation, settings
-        self._target: Tensor | None
-        self._target, self._mixed_precision = None, mixed_precision
-        self._labelled = len(train)  # samples beyond these are made up, and have no label to learn
-        if taught is not None:
-            self._target = taught.target
-            if taught.made_up is not None:
-                self._train = concatenated([train, taught.made_up])
+        self._target, self._mixed_precision = taught, mixed_precision
         torch.manual_seed(derive_seed(settings.seed, "weights"))
         architecture = architecture_of(settings, train.values.shape[2], train.static.shape[1])
         self._model = LstmClassifier(architecture).to(train.values.device)
@@ -241,7 +233,6 @@ class _Run:
         total = torch.zeros((), device=order.device)
         shuffled = self._train[order]  # at once: batches are then views of it
         target = None if self._target is None else self._target[order]
-        labelled = order < self._labelled
         size = self._settings.batch_size
         starts = range(0, len(order), size)
         for done, start in enumerate(starts):
@@ -249,7 +240,7 @@ class _Run:
             for group in self._optimizer.param_groups:
                 group["lr"] = lr_at(self._settings, number - 1 + done / len(starts))
             batch = shuffled[part]
-            loss = self._step(batch, None if target is None else target[part], labelled[part])
+            loss = self._step(batch, None if target is None else target[part])
             total += loss * len(batch)
         epoch = _judge(self._judged, self._validation, number, float(total) / len(self._train))
         self._history.append(epoch)
@@ -257,16 +248,13 @@ class _Run:
             self._best_weights = {name: w.detach().clone() for name, w in self._judged.state_dict().items()}
         return epoch
 
-    def _step(self, batch: Tensors, target: Tensor | None, labelled: Tensor) -> Tensor:
-        with torch.autocast(labelled.device.type, torch.bfloat16, enabled=self._mixed_precision):
+    def _step(self, batch: Tensors, target: Tensor | None) -> Tensor:
+        with torch.autocast(batch.labels.device.type, torch.bfloat16, enabled=self._mixed_precision):
             logits = self._model(batch.values, *batch.context).float()
-        if target is None:
-            loss = cross_entropy(logits, batch.labels, weight=self._class_weights)
-        else:
-            share = torch.where(labelled, self._settings.distillation, 1.0)
-            by_label = cross_entropy(logits, batch.labels, weight=self._class_weights, reduction="none")
-            by_target = binary_cross_entropy_with_logits(logits[:, 1] - logits[:, 0], target, reduction="none")
-            loss = ((1 - share) * by_label + share * by_target).mean()
+        loss = cross_entropy(logits, batch.labels, weight=self._class_weights)
+        if target is not None:
+            by_target = binary_cross_entropy_with_logits(logits[:, 1] - logits[:, 0], target)
+            loss = loss + self._settings.distillation * (by_target - loss)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.gradient_clip)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
 import optuna
 from threadpoolctl import threadpool_limits
 
@@ -57,7 +58,8 @@ def run(context: Context) -> None:
         on_trial=tell,
         say=progress.say,
     )
-    context.draft.write_json("search.json", found)
+    events = context.inputs["dataset"].manifest.inputs["events"]
+    context.draft.write_json("search.json", msgspec.structs.replace(found, events=events))
     context.draft.rows["trials"] = len(found.trials)
     context.draft.environment["device"] = describe(prepare(execution))
     progress.say(f"best of {len(found.trials)} trials: AUPRC {found.best_value:.3f}")
@@ -111,7 +113,7 @@ def mean_score(folds: list[Fold], settings: TrainSettings, report: Callable[...,
             best[-1] = max(best[-1], epoch.score)
             report(sum(best) / len(best), first_step + epoch.epoch, may_prune=epoch.epoch > _WARM_UP)
 
-        taught = fold.lesson(settings.made_up_samples) if settings.distillation else None
+        taught = fold.lesson if settings.distillation else None
         fit(fold.train, fold.validation, settings, taught=taught, on_epoch=tell)
     return sum(best) / len(best)
 
