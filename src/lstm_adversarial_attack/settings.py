@@ -203,8 +203,8 @@ class TrainSettings:
     """Weight of a death in the loss, where a survivor's is 1. Probabilities are mended by calibration."""
 
     distillation: Annotated[float, Meta(ge=0, le=1)] = 0.0
-    """Weight of what gradient boosting predicts of the training samples, beside their labels: a second target. Each
-    sample is predicted by a fit on other patients."""
+    """Weight of a second target beside the labels: what gradient boosting, extra trees and logistic regression predict
+    of the training samples. Each sample is predicted by fits on other patients."""
 
     batch_size: Count = 128
     """Samples a step."""

@@ -106,3 +106,13 @@ def test_data_filled_or_clipped_by_held_out_patients_are_refused(
     assert done.returncode == 2
     assert f"{option} {value}" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_refit_learns_from_all_training_patients(whole: Path, synthetic_run: Run, tmp_path: Path) -> None:
+    done = cross_validate(synthetic_run.out / "dataset", tmp_path / "out", "--refit", "--no-compare")
+    assert done.returncode == 0, done.stderr
+    figures, stopped = (read_json(out / "metrics.json")["methods"]["lstm"] for out in (tmp_path / "out", whole))
+    assert figures["f1"] is None
+    assert stopped["f1"] is not None
+    assert figures["epochs_mean"] == 3
+    assert figures["ensemble"]["auroc"] != stopped["ensemble"]["auroc"]

@@ -74,6 +74,18 @@ def test_the_best_epochs_weights_are_kept() -> None:
     assert float(loss) == fitted.best.validation_loss
 
 
+def test_without_validation_all_epochs_are_made_and_the_last_weights_kept() -> None:
+    told: list[Epoch] = []
+    done = fit(TRAIN, None, SETTINGS, on_epoch=told.append)
+    assert [epoch.epoch for epoch in told] == [1, 2, 3, 4, 5, 6]
+    assert done.best == told[-1]
+    assert all(epoch.validation_loss is None and epoch.validation_auprc is None for epoch in told)
+    judged = fit(TRAIN, TRAIN, SETTINGS)  # is best in the last epoch, as it is judged by what it learns
+    assert judged.best.epoch == SETTINGS.max_epochs
+    assert [epoch.train_loss for epoch in judged.history] == [epoch.train_loss for epoch in told]
+    assert all(torch.equal(a, b) for a, b in zip(done.model.parameters(), judged.model.parameters(), strict=True))
+
+
 def test_same_seed_same_bits_other_seed_other_bits() -> None:
     first, again = fit(TRAIN, VALIDATION, SETTINGS), fit(TRAIN, VALIDATION, SETTINGS)
     assert same_weights(first, again)

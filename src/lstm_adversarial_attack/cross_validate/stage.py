@@ -54,7 +54,7 @@ def run(context: Context) -> None:
     if settings.compare:
         methods[REFERENCE_NETWORK] = REFERENCE
         members |= {REFERENCE_NETWORK: 1, **dict.fromkeys(BASELINES, 1)}
-    plan = Plan(dataset.path, settings.folds, settings.seed, methods, execution)
+    plan = Plan(dataset.path, settings.folds, settings.seed, methods, execution, settings.refit)
     labels, patients = labels_and_patients(load_dataset(dataset, torch.device("cpu")))
     parts = folds(labels, patients, settings.folds, settings.seed)
     tasks = tasks_of(plan, members)

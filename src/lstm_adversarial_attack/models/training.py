@@ -39,7 +39,7 @@ class Epoch(msgspec.Struct, frozen=True):
 
     epoch: int
     train_loss: float
-    validation_loss: float
+    validation_loss: float | None
     validation_auroc: float | None
     validation_auprc: float | None
     member: int = 0  # of an ensemble
@@ -47,7 +47,9 @@ class Epoch(msgspec.Struct, frozen=True):
     @property
     def score(self) -> float:
         """What early stopping maximises: validation AUPRC, or where that is undefined the negative loss."""
-        return -self.validation_loss if self.validation_auprc is None else self.validation_auprc
+        if self.validation_auprc is not None:
+            return self.validation_auprc
+        return -(self.train_loss if self.validation_loss is None else self.validation_loss)
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def architecture_of(settings: TrainSettings, features: int, static_columns: int 
 
 def fit(
     train: Tensors,
-    validation: Tensors,
+    validation: Tensors | None,
     settings: TrainSettings,
     *,
     taught: Tensor | None = None,
@@ -113,7 +115,7 @@ def fit(
 
     Args:
         train: samples to learn from, on the device to work on.
-        validation: samples to stop by.
+        validation: samples to stop by. With None all epochs are made, and the last one's weights are kept.
         settings: of the network and its training; ``ensemble`` is not read.
         taught: a teacher's probability of death [sample] of the training samples, learned beside the labels with the
             weight ``settings.distillation``.
@@ -186,7 +188,7 @@ class _Run:
     def __init__(
         self,
         train: Tensors,
-        validation: Tensors,
+        validation: Tensors | None,
         settings: TrainSettings,
         taught: Tensor | None,
         *,
@@ -214,6 +216,8 @@ class _Run:
 
     @property
     def _best(self) -> Epoch:
+        if self._validation is None:
+            return self._history[-1]
         return max(self._history, key=lambda epoch: (epoch.score, -epoch.epoch))
 
     @property
@@ -323,7 +327,9 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _judge(model: nn.Module, validation: Tensors, number: int, train_loss: float) -> Epoch:
+def _judge(model: nn.Module, validation: Tensors | None, number: int, train_loss: float) -> Epoch:
+    if validation is None:
+        return Epoch(number, train_loss, None, None, None)
     logits = predict_logits(model, validation)
     if not logits.isfinite().all():
         raise DivergedError(f"training diverged in epoch {number}: its outputs are no numbers; lower --lr")
