@@ -48,7 +48,7 @@ def work(
     """
     while True:
         attempt = None
-        with place.claim() as still_mine:
+        with place.claim(study) as still_mine:
             place.tidy(study)
             if is_over(study, plan, clock):
                 return
