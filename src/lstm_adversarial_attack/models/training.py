@@ -340,6 +340,8 @@ def _judge(model: nn.Module, validation: Tensors, number: int, train_loss: float
     if not logits.isfinite().all():
         raise DivergedError(f"training diverged in epoch {number}: its outputs are no numbers; lower --lr")
     loss = float(cross_entropy(logits, validation.labels))
+    if not (math.isfinite(train_loss) and math.isfinite(loss)):
+        raise DivergedError(f"training diverged in epoch {number}: its loss is no number; lower --lr")
     labels, probability = validation.labels.cpu().numpy(), death_probability(logits).cpu().numpy()
     both = 0 < labels.sum() < len(labels)
     return Epoch(
