@@ -38,11 +38,6 @@ class Execution:
     s3://BUCKET/PREFIX with endpoint and credentials from AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and
     AWS_SECRET_ACCESS_KEY. Without it, it is kept beside the output alone."""
 
-    @property
-    def arithmetic(self) -> dict[str, Any]:
-        """What may change last bits, and so tells one piece of unfinished work from another."""
-        return {"device": self.device, "threads": self.threads, "precision": self.precision}
-
 
 @dataclass(frozen=True, kw_only=True)
 class TuneExecution(Execution):

@@ -148,6 +148,22 @@ def test_divergence_is_told() -> None:
         fit(TRAIN, VALIDATION, replace(PLAIN, max_epochs=2, lr=1e6, weight_decay=1e5))
 
 
+@pytest.mark.parametrize(("lr", "logit"), [(1e6, 0.0), (0.01, 3e38)], ids=["loss of training", "loss of validation"])
+def test_a_loss_that_is_no_number_is_told_though_the_outputs_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lr: float, logit: float
+) -> None:
+    """A checkpoint could not hold it: JSON knows no such number."""
+
+    def outputs(_model: torch.nn.Module, of: Tensors) -> torch.Tensor:
+        return torch.tensor([logit, -logit]).expand(len(of), 2)
+
+    monkeypatch.setattr("lstm_adversarial_attack.models.training.predict_logits", outputs)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(DivergedError, match=r"diverged in epoch 1: its loss is no number; lower --lr"):
+        fit(TRAIN, VALIDATION, replace(PLAIN, max_epochs=2, lr=lr, weight_decay=lr / 10), checkpoint=checkpoint)
+    assert not checkpoint.exists()
+
+
 def test_probabilities_are_the_softmax_of_the_logits() -> None:
     logits = torch.randn(20, 2)
     np.testing.assert_allclose(death_probability(logits), logits.double().softmax(dim=1)[:, 1], rtol=1e-12)
