@@ -337,7 +337,7 @@ def _judge(model: nn.Module, validation: Tensors | None, number: int, train_loss
         raise DivergedError(f"training diverged in epoch {number}: its outputs are no numbers; lower --lr")
     loss = float(cross_entropy(logits, validation.labels))
     if not math.isfinite(loss):
-        raise DivergedError(f"training diverged in epoch {number}: its validation loss is no number; lower --lr")
+        raise DivergedError(f"training diverged in epoch {number}: its loss is no number; lower --lr")
     labels, probability = validation.labels.cpu().numpy(), death_probability(logits).cpu().numpy()
     both = 0 < labels.sum() < len(labels)
     return Epoch(
