@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,25 @@ from lstm_adversarial_attack.artifacts.contents import Architecture
 from lstm_adversarial_attack.models.inputs import Decay, PiecewiseLinear, blocks_of, running
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"none": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh}
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a network reads of samples, before anything that it learns.
+
+    Attributes:
+        steps: [sample, step, input] float32, of the LSTM.
+        last: [sample, 1, block, feature] float32, of the last hour, for the shortcut.
+        known: [sample, 2 columns] float32, static data and their masks.
+    """
+
+    steps: Tensor
+    last: Tensor
+    known: Tensor
+
+    def __getitem__(self, index: Tensor | slice) -> Read:
+        """Return the samples at ``index``."""
+        return Read(self.steps[index], self.last[index], self.known[index])
 
 
 class LstmClassifier(nn.Module):
@@ -67,16 +87,30 @@ class LstmClassifier(nn.Module):
             static: [sample, column] float32, standardised units, 0 where unknown.
             static_observed: [sample, column] bool, whether it is known.
         """
-        known = self._static(values, static, static_observed)
-        blocks = self._blocks(values, observed)
-        steps = self._steps(blocks).flatten(2)
-        states = self._states(self.projection(self._dropped(steps)))
+        return self.decide(self.read(values, observed, static, static_observed))
+
+    @property
+    def reads_alike(self) -> bool:
+        """Whether what is read stays the same while the network learns."""
+        return self.decay is None
+
+    def read(
+        self, values: Tensor, observed: Tensor, static: Tensor | None = None, static_observed: Tensor | None = None
+    ) -> Read:
+        """Return what the network reads of samples; arguments as those of a call."""
+        shown = values if self.decay is None else self.decay(values, observed)
+        blocks = running(shown, observed, self.architecture.inputs)
+        last = blocks[:, -1:] if self.shortcut is not None else blocks[:, :0]
+        return Read(self._steps(blocks).flatten(2), last, self._static(values, static, static_observed))
+
+    def decide(self, read: Read) -> Tensor:
+        """Return logits [sample, 2] for what `read` gave."""
+        states = self._states(self.projection(self._dropped(read.steps)))
         pooled: Tensor = self.state(self._pooled(states))
-        logits: Tensor = self.output(self.head(torch.cat([pooled, known], dim=1)))
+        logits: Tensor = self.output(self.head(torch.cat([pooled, read.known], dim=1)))
         if self.shortcut is not None:
-            last = blocks[:, -1:]
-            last = self._dropped(last.flatten(2) if self.encoding is None else self.encoding(last))
-            logits = logits + self.shortcut(torch.cat([last.flatten(1), known], dim=1))
+            last = self._dropped(read.last.flatten(2) if self.encoding is None else self.encoding(read.last))
+            logits = logits + self.shortcut(torch.cat([last.flatten(1), read.known], dim=1))
         return logits.softmax(dim=1) if self.architecture.softmax_twice else logits
 
     @torch.no_grad()
@@ -85,11 +119,6 @@ class LstmClassifier(nn.Module):
         if self.encoding is not None:
             shown = values if self.decay is None else self.decay(values, observed)
             self.encoding.fit(shown, observed)
-
-    def _blocks(self, values: Tensor, observed: Tensor) -> Tensor:
-        """Return the numbers of every hour [sample, hour, block, feature]."""
-        shown = values if self.decay is None else self.decay(values, observed)
-        return running(shown, observed, self.architecture.inputs)
 
     def _steps(self, blocks: Tensor) -> Tensor:
         """Return the hours that are steps of the LSTM; the last step is the last hour."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import torch
@@ -20,14 +21,18 @@ from lstm_adversarial_attack.artifacts.contents import Architecture
 from lstm_adversarial_attack.datasets import Tensors
 from lstm_adversarial_attack.devices import derive_seed
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.models.lstm import Ensemble, LstmClassifier
-from lstm_adversarial_attack.models.prediction import death_probability, predict_logits
+from lstm_adversarial_attack.models.lstm import Ensemble, LstmClassifier, Read
+from lstm_adversarial_attack.models.prediction import death_probability
 from lstm_adversarial_attack.settings import TrainSettings
 
 _LAST_LR_SHARE = 0.05
 #: Share of the steps in which the learning rate of one-cycle rises, from a twentieth of its peak.
 _RISE = 0.15
 _MOMENTUM = 0.9
+#: Samples that are read, or judged, at once.
+_AT_ONCE = 256
+
+_Sliced = TypeVar("_Sliced", Tensors, "_Samples")
 
 
 class DivergedError(UserError):
@@ -182,6 +187,38 @@ def fit_ensemble(
     return EnsembleFit(models[0] if len(models) == 1 else Ensemble(models).eval(), fits)
 
 
+class _Samples:
+    """Labelled samples as the network reads them: once and for all, where that stays the same while it learns."""
+
+    def __init__(self, model: LstmClassifier, samples: Tensors) -> None:
+        self.labels = samples.labels
+        self._given: Tensors | Read = samples
+        if model.reads_alike and len(samples):
+            with torch.no_grad():
+                parts = [model.read(part.values, *part.context) for part in _parts(samples, len(samples), _AT_ONCE)]
+            self._given = Read(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Read)))
+
+    def __getitem__(self, index: Tensor | slice) -> _Samples:
+        chosen = object.__new__(_Samples)
+        chosen.labels, chosen._given = self.labels[index], self._given[index]
+        return chosen
+
+    def split(self, size: int) -> Iterator[_Samples]:
+        """Return ``size`` samples at a time."""
+        return _parts(self, len(self.labels), size)
+
+    def logits(self, model: LstmClassifier) -> Tensor:
+        """Return the logits [sample, 2] of ``model``."""
+        if isinstance(self._given, Read):
+            return model.decide(self._given)
+        logits: Tensor = model(self._given.values, *self._given.context)
+        return logits
+
+
+def _parts(samples: _Sliced, count: int, size: int) -> Iterator[_Sliced]:
+    return (samples[slice(start, start + size)] for start in range(0, count, size))
+
+
 class _Run:
     """The moving parts of a fit: weights, optimizer, history and the best weights so far."""
 
@@ -194,12 +231,16 @@ class _Run:
         *,
         mixed_precision: bool,
     ) -> None:
-        self._train, self._validation, self._settings = train, validation, settings
+        self._settings = settings
         self._target, self._mixed_precision = taught, mixed_precision
         torch.manual_seed(derive_seed(settings.seed, "weights"))
         architecture = architecture_of(settings, train.values.shape[2], train.static.shape[1])
         self._model = LstmClassifier(architecture).to(train.values.device)
         self._model.fit_encoding(train.values, train.observed)
+        self._train = _Samples(self._model, train)
+        self._validation: _Samples | None = None
+        if validation is not None:
+            self._validation = _Samples(self._model, validation)
         self._average: AveragedModel | None = None
         if settings.weight_averaging:
             average = get_ema_multi_avg_fn(settings.weight_averaging)  # type: ignore[no-untyped-call]
@@ -210,9 +251,11 @@ class _Run:
         self._best_weights: dict[str, Tensor] = {}
 
     @property
-    def _judged(self) -> nn.Module:
+    def _judged(self) -> LstmClassifier:
         """What is judged and kept: the network, or the running mean of it."""
-        return self._model if self._average is None else self._average.module
+        model = self._model if self._average is None else self._average.module
+        assert isinstance(model, LstmClassifier)
+        return model
 
     @property
     def _best(self) -> Epoch:
@@ -232,7 +275,7 @@ class _Run:
     def one_epoch(self) -> Epoch:
         number = len(self._history) + 1
         torch.manual_seed(derive_seed(self._settings.seed, "epoch", number))
-        order = torch.randperm(len(self._train)).to(self._train.labels.device)
+        order = torch.randperm(len(self._train.labels)).to(self._train.labels.device)
         self._model.train()
         total = torch.zeros((), device=order.device)
         shuffled = self._train[order]  # at once: batches are then views of it
@@ -245,16 +288,16 @@ class _Run:
                 group["lr"] = lr_at(self._settings, number - 1 + done / len(starts))
             batch = shuffled[part]
             loss = self._step(batch, None if target is None else target[part])
-            total += loss * len(batch)
-        epoch = _judge(self._judged, self._validation, number, float(total) / len(self._train))
+            total += loss * len(batch.labels)
+        epoch = _judge(self._judged, self._validation, number, float(total) / len(order))
         self._history.append(epoch)
         if self._best.epoch == number:
             self._best_weights = {name: w.detach().clone() for name, w in self._judged.state_dict().items()}
         return epoch
 
-    def _step(self, batch: Tensors, target: Tensor | None) -> Tensor:
+    def _step(self, batch: _Samples, target: Tensor | None) -> Tensor:
         with torch.autocast(batch.labels.device.type, torch.bfloat16, enabled=self._mixed_precision):
-            logits = self._model(batch.values, *batch.context).float()
+            logits = batch.logits(self._model).float()
         loss = cross_entropy(logits, batch.labels, weight=self._class_weights)
         if target is not None:
             by_target = binary_cross_entropy_with_logits(logits[:, 1] - logits[:, 0], target)
@@ -285,7 +328,7 @@ class _Run:
         partial.replace(path)
 
     def load(self, path: Path) -> None:
-        device = str(self._train.values.device)
+        device = str(self._train.labels.device)
         with safe_open(path, framework="pt", device=device) as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             self._history = msgspec.json.decode(file.metadata()["history"], type=list[Epoch])
@@ -327,12 +370,14 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _judge(model: nn.Module, validation: Tensors | None, number: int, train_loss: float) -> Epoch:
+def _judge(model: LstmClassifier, validation: _Samples | None, number: int, train_loss: float) -> Epoch:
     if not math.isfinite(train_loss):
         raise DivergedError(f"training diverged in epoch {number}: its loss is no number; lower --lr")
     if validation is None:
         return Epoch(number, train_loss, None, None, None)
-    logits = predict_logits(model, validation)
+    model.eval()
+    with torch.no_grad():
+        logits = torch.cat([part.logits(model) for part in validation.split(_AT_ONCE)])
     if not logits.isfinite().all():
         raise DivergedError(f"training diverged in epoch {number}: its outputs are no numbers; lower --lr")
     loss = float(cross_entropy(logits, validation.labels))
