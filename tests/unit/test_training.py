@@ -11,6 +11,7 @@ import torch
 
 from lstm_adversarial_attack.datasets import Tensors
 from lstm_adversarial_attack.models import death_probability, predict_logits
+from lstm_adversarial_attack.models.lstm import LstmClassifier, Read
 from lstm_adversarial_attack.models.training import DivergedError, Epoch, Fit, fit
 from lstm_adversarial_attack.settings import TrainSettings
 
@@ -154,10 +155,14 @@ def test_a_loss_that_is_no_number_is_told_though_the_outputs_are(
 ) -> None:
     """A checkpoint could not hold it: JSON knows no such number."""
 
-    def outputs(_model: torch.nn.Module, of: Tensors) -> torch.Tensor:
-        return torch.tensor([logit, -logit]).expand(len(of), 2)
+    decide = LstmClassifier.decide
 
-    monkeypatch.setattr("lstm_adversarial_attack.models.training.predict_logits", outputs)
+    def outputs(model: LstmClassifier, read: Read) -> torch.Tensor:
+        if model.training:
+            return decide(model, read)
+        return torch.tensor([logit, -logit]).expand(len(read.steps), 2)
+
+    monkeypatch.setattr(LstmClassifier, "decide", outputs)
     checkpoint = tmp_path / "checkpoint.safetensors"
     with pytest.raises(DivergedError, match=r"diverged in epoch 1: its loss is no number; lower --lr"):
         fit(TRAIN, VALIDATION, replace(PLAIN, max_epochs=2, lr=lr, weight_decay=lr / 10), checkpoint=checkpoint)
