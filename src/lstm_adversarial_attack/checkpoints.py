@@ -20,6 +20,8 @@ from lstm_adversarial_attack.errors import UserError
 
 #: An object that is put at the start, to see that the address can be written, and to tell what the rest belongs to.
 _SIGN = "unfinished-work"
+#: Ending of the names of files that say how long they are.
+_TENSORS = ".safetensors"
 _PAUSES_S = (1.0, 3.0)
 _LONGEST_WAIT_S = 30.0
 
@@ -85,8 +87,8 @@ class Checkpoints:
             try:
                 for name in self._copies.names():
                     self._copies.delete(name)
-            except CopyError as error:
-                self._say(f"checkpoints: {error}; what is left there can be deleted")
+            except Exception as error:  # of any kind: the work is finished, and stays so
+                self._say(f"checkpoints: {_why(error)}; what is left there can be deleted")
 
     def _copy_all(self) -> None:
         assert self._copies is not None
@@ -104,8 +106,8 @@ class Checkpoints:
         for pause in (*(() if self._failed else _PAUSES_S), 0.0):
             try:
                 copies.put(name, file)
-            except CopyError as error:
-                problem = error
+            except Exception as error:  # of any kind: the thread has the next ones to copy
+                problem = _why(error)
                 self._ended.wait(pause)
             else:
                 self._failed = False
@@ -133,7 +135,7 @@ def open_checkpoints(address: str, work: Path, say: Say) -> Iterator[Checkpoints
         fetched = [name for name, put in found.items() if is_file_name(name) and _later(put, work / name)]
         for name in fetched:
             if name != _SIGN:
-                _fetch(copies, name, work)
+                _fetch(copies, name, work, say)
         sign = work / _SIGN
         sign.write_text("The work of this key is not finished, or its end could not be told here.\n")
         copies.put(_SIGN, sign)
@@ -163,10 +165,31 @@ def _later(put: datetime, file: Path) -> bool:
     return not file.is_file() or put > datetime.fromtimestamp(file.stat().st_mtime, UTC)
 
 
-def _fetch(copies: Copies, name: str, work: Path) -> None:
+def _fetch(copies: Copies, name: str, work: Path, say: Say) -> None:
     partial = work / f"{name}.fetched"
     copies.get(name, partial)
-    partial.replace(work / name)
+    if not name.endswith(_TENSORS) or _is_whole(partial):
+        partial.replace(work / name)
+        return
+    partial.unlink()
+    instead = "going on from the one that is here" if (work / name).is_file() else "beginning anew"
+    say(f"checkpoints: the copy of {name} is not whole; {instead}")
+
+
+def _is_whole(file: Path) -> bool:
+    """Tell whether a file of tensors is as long as its header says."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="np"):
+            return True
+    except SafetensorError:
+        return False
+
+
+def _why(error: Exception) -> str:
+    """Return why a copy failed. Words of libraries are not passed on: they may hold requests."""
+    return str(error) if isinstance(error, CopyError) else f"something unforeseen ({type(error).__name__})"
 
 
 def _shown(address: str) -> str:

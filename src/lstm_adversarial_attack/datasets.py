@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 import polars as pl
@@ -51,11 +50,6 @@ class Tensors:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-
-def concatenated(parts: Sequence[Tensors]) -> Tensors:
-    """Return the samples of all parts, in their order."""
-    return Tensors(*(torch.cat([getattr(part, name.name) for part in parts]) for name in fields(Tensors)))
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION or AWS_DEFAULT_REGION, AWS_
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
 
 import urllib3
 from minio import Minio
@@ -19,7 +21,7 @@ from minio.credentials.providers import AWSConfigProvider, ChainedProvider, EnvA
 from minio.error import MinioException, S3Error
 
 from lstm_adversarial_attack.checkpoints import CopyError
-from lstm_adversarial_attack.fetch.trust import trusting_context
+from lstm_adversarial_attack.fetch.trust import load_authorities, trusting_context
 
 _AWS = "https://s3.amazonaws.com"
 _TIMEOUT = urllib3.Timeout(connect=5, read=10)
@@ -38,16 +40,17 @@ class BucketCopies:
 
     def __init__(self, address: str, key: str) -> None:
         """Use ``s3://bucket/prefix`` and, below it, ``key``."""
+        if "@" in address:
+            raise CopyError(
+                "not of the form s3://BUCKET/PREFIX; credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
         bucket, _, prefix = address.removeprefix("s3://").partition("/")
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/{key}/".lstrip("/")
-        try:
+        with _explained():
             self._client = client()
-            with _explained():
-                if not self._client.bucket_exists(bucket):
-                    raise CopyError(_WORDS["NoSuchBucket"])
-        except ValueError as error:  # of the client, about names: it holds no credentials
-            raise CopyError(f"not an address of S3 ({error})") from error
+            if not self._client.bucket_exists(bucket):
+                raise CopyError(_WORDS["NoSuchBucket"])
 
     def names(self) -> dict[str, datetime]:
         """See `checkpoints.Copies`."""
@@ -61,8 +64,9 @@ class BucketCopies:
 
     def put(self, name: str, file: Path) -> None:
         """See `checkpoints.Copies`."""
-        with _explained():
-            self._client.fput_object(self._bucket, self._prefix + name, str(file))
+        with _explained(), file.open("rb") as opened:  # once: another may take its place while this one is sent
+            size = os.fstat(opened.fileno()).st_size
+            self._client.put_object(self._bucket, self._prefix + name, opened, size)
 
     def get(self, name: str, file: Path) -> None:
         """See `checkpoints.Copies`."""
@@ -80,6 +84,8 @@ def client() -> Minio:
 
     Raises:
         CopyError: no credentials, or an endpoint that is no address.
+        UserError: a file of certificates that is named cannot be used.
+        ValueError: of the MinIO client, about endpoint or region.
     """
     environ = os.environ
     endpoint = urlsplit(environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or _AWS)
@@ -93,11 +99,11 @@ def client() -> Minio:
     provider = ChainedProvider(providers)
     try:
         provider.retrieve()
-    except (ValueError, MinioException, OSError, urllib3.exceptions.HTTPError) as error:
+    except Exception as error:  # of any kind: files and answers of any form are read
         raise CopyError("no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
     trusted = trusting_context()
     if environ.get("AWS_CA_BUNDLE"):
-        trusted.load_verify_locations(environ["AWS_CA_BUNDLE"])
+        load_authorities(trusted, "AWS_CA_BUNDLE", environ["AWS_CA_BUNDLE"])
     return Minio(
         endpoint.netloc,
         secure=endpoint.scheme == "https",
@@ -114,11 +120,17 @@ def _explained() -> Iterator[None]:
         yield
     except S3Error as error:
         raise CopyError(_WORDS.get(error.code or "", f"the server refuses ({error.code})")) from error
-    except MinioException as error:
+    except (MinioException, ParseError) as error:
         raise CopyError(f"the server does not answer as S3 does ({type(error).__name__})") from error
     except urllib3.exceptions.HTTPError as error:
         host = getattr(getattr(error, "pool", None), "host", "the server")
         raise CopyError(f"{host} cannot be reached ({_reason(error)})") from error
+    except ssl.SSLError as error:
+        raise CopyError("no secured connection; see SSL_CERT_FILE and AWS_CA_BUNDLE") from error
+    except ValueError:  # its words hold names as they were given, which may be secrets in the wrong place
+        raise CopyError(
+            "not an address of S3, or AWS_ENDPOINT_URL, AWS_REGION or credentials are not of the form it takes"
+        ) from None
     except OSError as error:
         raise CopyError(f"the file cannot be copied ({error.strerror})") from error
 

@@ -38,11 +38,6 @@ class Execution:
     s3://BUCKET/PREFIX with endpoint and credentials from AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and
     AWS_SECRET_ACCESS_KEY. Without it, it is kept beside the output alone."""
 
-    @property
-    def arithmetic(self) -> dict[str, Any]:
-        """What may change last bits, and so tells one piece of unfinished work from another."""
-        return {"device": self.device, "threads": self.threads, "precision": self.precision}
-
 
 @dataclass(frozen=True, kw_only=True)
 class TuneExecution(Execution):
@@ -133,11 +128,8 @@ class TrainSettings:
     greatest value, spread, trend, recent mean and number of measurements so far."""
 
     encoding_bins: Annotated[int, Meta(ge=0, le=64)] = 8
-    """Bins of a piecewise linear encoding of each number that the LSTM reads, between quantiles of training patients
-    (Gorishniy et al., NeurIPS 2022); 0 leaves the numbers as they are."""
-
-    encoded_steps: bool = False
-    """Encode what the LSTM reads too, which takes several times as long; else what the shortcut reads alone."""
+    """Bins of a piecewise linear encoding of each number that the shortcut reads, between quantiles of training
+    patients (Gorishniy et al., NeurIPS 2022); 0 leaves the numbers as they are."""
 
     projection_units: Annotated[int, Meta(ge=0, le=4096)] = 48
     """Units of a linear layer between the inputs and the LSTM; 0 goes without."""
@@ -206,12 +198,8 @@ class TrainSettings:
     """Weight of a death in the loss, where a survivor's is 1. Probabilities are mended by calibration."""
 
     distillation: Annotated[float, Meta(ge=0, le=1)] = 0.0
-    """Weight of what gradient boosting predicts of the training samples, beside their labels: a second target. Each
-    sample is predicted by a fit on other patients."""
-
-    made_up_samples: Annotated[int, Meta(ge=0, le=100)] = 0
-    """Samples for each training sample that are made up for gradient boosting to judge and the network to learn: a
-    sample with the series of some features from another patient. Used where --distillation is above 0."""
+    """Weight of a second target beside the labels: what gradient boosting, extra trees and logistic regression predict
+    of the training samples. Each sample is predicted by fits on other patients."""
 
     batch_size: Count = 128
     """Samples a step."""

@@ -57,6 +57,7 @@ class Stage:
     """One of the seven stages: what it takes (artifact kinds), what it makes, and how.
 
     ``identity`` turns settings into what the manifest says of them, which tells same work from other work.
+    ``on_device`` says that it works with tensors on a device, whose arithmetic tells unfinished work from other.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Stage:
     run: Callable[[Context], None]
     may_take: tuple[str, ...] = ()
     identity: Callable[[Any], dict[str, Any]] = as_manifest
+    on_device: bool = True
 
 
 def load_stage(name: str) -> Stage:
@@ -122,7 +124,7 @@ def carry_out(
             return Outcome(there.artifact, up_to_date=True)
         started = time.monotonic()
         with tracker.stage(stage.name, out, progress.say) if tracker else nullcontext(StageTracker()) as tracked:
-            with write_artifact(out, identity, stage=stage.name, how=execution.arithmetic) as draft:
+            with write_artifact(out, identity, stage=stage.name, how=_arithmetic(stage, execution)) as draft:
                 draft.environment["source"] = fingerprint
                 with open_checkpoints(execution.checkpoints, draft.work, progress.say) as checkpoints:
                     stage.run(Context(opened, settings, execution, draft, progress, source, tracked, checkpoints))
@@ -131,6 +133,14 @@ def carry_out(
             tracked.finish(out)
         progress.say(f"done in {draft.environment['seconds']:g} s: {shown}")
     return Outcome(open_artifact(out, stage.makes), up_to_date=False)
+
+
+def _arithmetic(stage: Stage, execution: Execution) -> dict[str, Any] | None:
+    if not stage.on_device:  # and maybe no torch is installed
+        return None
+    from lstm_adversarial_attack.devices import arithmetic
+
+    return arithmetic(execution)
 
 
 def _open_inputs(stage: Stage, inputs: Mapping[str, str | Path]) -> dict[str, Artifact]:

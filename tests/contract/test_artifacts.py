@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from lstm_adversarial_attack.artifacts import (
 )
 from lstm_adversarial_attack.artifacts.manifest import SCHEMA_VERSIONS, Identity, is_file_name
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.settings import EvaluateSettings
+from lstm_adversarial_attack.settings import EvaluateSettings, Execution
 from lstm_adversarial_attack.stage import Context, Stage, carry_out
 
 SCHEMA = {"hour": pl.Int32, "value": pl.Float64}
@@ -502,6 +503,47 @@ def test_the_same_again_is_left_alone(run_stage: CountedStage) -> None:
 def test_a_change_makes_it_be_done_again(run_stage: CountedStage, change: dict[str, Any]) -> None:
     assert run_stage()
     assert run_stage(**change)
+
+
+def work_of(out: Path, stage: Stage | None = None, **execution: Any) -> str:
+    """Return the name of the folder for unfinished work."""
+    found: list[str] = []
+
+    def run(context: Context) -> None:
+        found.append(context.draft.work.name)
+        fill(context.draft)
+
+    stage = replace(stage or Stage(name="evaluate", makes="report", takes=(), run=run), run=run)
+    carry_out(stage, settings=EvaluateSettings(), inputs={}, out=out, execution=Execution(**execution), force=True)
+    return found[0]
+
+
+def test_unfinished_work_is_told_apart_by_the_arithmetic_that_it_came_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU that is there today and not tomorrow changes what auto means."""
+    out, found = tmp_path / "report", {"auto": work_of(tmp_path / "report")}
+    assert work_of(out, device="cpu") == work_of(out, precision="float32") == found["auto"]
+    found["mixed"], found["threads"] = work_of(out, precision="mixed"), work_of(out, threads=2)
+    with pytest.raises(UserError, match="no GPU is visible"):
+        work_of(out, device="cuda")
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    for name in ("NVIDIA A", "NVIDIA B"):
+        monkeypatch.setattr("torch.cuda.get_device_name", lambda _device, name=name: name)
+        found[name] = work_of(out)
+        assert work_of(out, device="cuda") == work_of(out, precision="mixed") == found[name]
+        found[f"{name} float32"] = work_of(out, precision="float32")
+        assert work_of(out, device="cpu") == found["auto"]
+
+    assert len(set(found.values())) == len(found)
+
+
+def test_work_without_tensors_does_not_depend_on_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(name="evaluate", makes="report", takes=(), run=lambda _context: None, on_device=False)
+    without = work_of(tmp_path / "report", stage)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert work_of(tmp_path / "report", stage) == work_of(tmp_path / "report", stage, device="cpu") == without
 
 
 def test_a_source_that_cannot_be_told_is_always_read(run_stage: CountedStage) -> None:

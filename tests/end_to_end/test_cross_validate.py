@@ -15,7 +15,7 @@ from end_to_end.conftest import Run, command, read_json
 
 SMALL = (
     *("--folds", "3", "--seeds", "2", "--resamples", "50", "--train.max-epochs", "3", "--train.hidden-units", "8"),
-    *("--train.distillation", "0.5", "--train.made-up-samples", "1", "--device", "cpu"),
+    *("--train.distillation", "0.5", "--device", "cpu"),
 )
 
 
@@ -82,3 +82,37 @@ def test_hyperparameters_found_on_the_same_patients_are_refused(synthetic_run: R
     assert done.returncode == 2
     assert "a fold holds out" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_hyperparameters_found_on_another_split_of_the_same_patients_are_refused(
+    synthetic_run: Run, tmp_path: Path
+) -> None:
+    dataset = tmp_path / "dataset"
+    events = synthetic_run.out / "events"
+    subprocess.run(command("preprocess", "--events", events, "--out", dataset, "--seed", "5"), check=True, timeout=300)
+    done = cross_validate(dataset, tmp_path / "out", "--hyperparameters", synthetic_run.out / "hyperparameters")
+    assert done.returncode == 2
+    assert "a fold holds out" in done.stderr
+
+
+@pytest.mark.parametrize(("option", "value"), [("--imputation", "interpolate"), ("--scaling", "min-max")])
+def test_data_filled_or_clipped_by_held_out_patients_are_refused(
+    option: str, value: str, synthetic_run: Run, tmp_path: Path
+) -> None:
+    dataset = tmp_path / "dataset"
+    events = synthetic_run.out / "events"
+    subprocess.run(command("preprocess", "--events", events, "--out", dataset, option, value), check=True, timeout=300)
+    done = cross_validate(dataset, tmp_path / "out")
+    assert done.returncode == 2
+    assert f"{option} {value}" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_refit_learns_from_all_training_patients(whole: Path, synthetic_run: Run, tmp_path: Path) -> None:
+    done = cross_validate(synthetic_run.out / "dataset", tmp_path / "out", "--refit", "--no-compare")
+    assert done.returncode == 0, done.stderr
+    figures, stopped = (read_json(out / "metrics.json")["methods"]["lstm"] for out in (tmp_path / "out", whole))
+    assert figures["f1"] is None
+    assert stopped["f1"] is not None
+    assert figures["epochs_mean"] == 3
+    assert figures["ensemble"]["auroc"] != stopped["ensemble"]["auroc"]

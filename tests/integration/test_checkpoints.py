@@ -7,17 +7,24 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any, BinaryIO
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from integration.conftest import Artifacts
 from lstm_adversarial_attack import cli
 from lstm_adversarial_attack.artifacts import open_artifact
-from lstm_adversarial_attack.checkpoints import open_checkpoints
+from lstm_adversarial_attack.checkpoints import Checkpoints, FolderCopies, open_checkpoints
 from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.s3 import BucketCopies
 from mlflow_server import free_port
 from seaweedfs_server import Server, running_seaweedfs
 
@@ -178,6 +185,70 @@ def test_a_name_that_is_no_bucket(lstm_aa_inside: Callable[..., subprocess.Compl
     assert "not an address of S3" in refused(lstm_aa_inside, artifacts, "s3://", s3.env)
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("s3://AKID:S3cret@b-bb/x", "s3://b-bb/x:"),
+        ("s3://AKID:S3cret/S3cret@b-bb", "s3://b-bb:"),
+        ("s3://AKID:S3cret@", "s3://:"),
+    ],
+)
+def test_credentials_in_the_address(lstm_aa_inside: Callable[..., subprocess.CompletedProcess[str]], s3: Server,
+                                    artifacts: Artifacts, address: str, shown: str) -> None:  # fmt: skip
+    said = refused(lstm_aa_inside, artifacts, address, s3.env)
+    assert f"{shown} not of the form s3://BUCKET/PREFIX" in said
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"AWS_ENDPOINT_URL": "http://[S3cret"}, "AWS_ENDPOINT_URL"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:S3cret"}, "AWS_ENDPOINT_URL"),
+        ({"AWS_REGION": "no region: S3cret"}, "AWS_REGION"),
+        ({"AWS_CA_BUNDLE": "nowhere.pem"}, "AWS_CA_BUNDLE nowhere.pem: No such file"),
+        ({"AWS_CA_BUNDLE": "/dev/null"}, "AWS_CA_BUNDLE /dev/null: holds no certificates"),
+    ],
+    ids=lambda value: next(iter(value.values())) if isinstance(value, dict) else "",
+)
+def test_an_environment_that_is_not_of_the_form(lstm_aa_inside: Callable[..., subprocess.CompletedProcess[str]],
+                                                s3: Server, artifacts: Artifacts, wrong: dict[str, str],
+                                                words: str) -> None:  # fmt: skip
+    assert words in refused(lstm_aa_inside, artifacts, f"s3://{BUCKET}", s3.env | wrong)
+
+
+def test_a_file_of_credentials_that_is_none(lstm_aa_inside: Callable[..., subprocess.CompletedProcess[str]],
+                                            s3: Server, artifacts: Artifacts, tmp_path: Path) -> None:  # fmt: skip
+    (tmp_path / "credentials").write_text("S3cret\n")
+    nothing = {"AWS_ACCESS_KEY_ID": "", "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
+    assert "no credentials" in refused(lstm_aa_inside, artifacts, f"s3://{BUCKET}", s3.env | nothing)
+
+
+class Portal(BaseHTTPRequestHandler):
+    """Answers everything with a page, as the login of a network does."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"" if self.command == "HEAD" else b"<html><p>Welcome<br></html>")
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("region", ["", "us-east-1"])
+def test_a_server_that_is_none_of_s3(lstm_aa_inside: Callable[..., subprocess.CompletedProcess[str]],
+                                     artifacts: Artifacts, region: str) -> None:  # fmt: skip
+    with HTTPServer(("127.0.0.1", 0), Portal) as portal:
+        threading.Thread(target=portal.serve_forever, daemon=True).start()
+        env = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{portal.server_port}", "AWS_ACCESS_KEY_ID": "x"}
+        env |= {"AWS_SECRET_ACCESS_KEY": "S3cret", "AWS_REGION": region}
+        said = refused(lstm_aa_inside, artifacts, "s3://b-bb/x", env)
+        portal.shutdown()
+    assert "does not answer as S3 does" in said
+
+
 def test_a_folder_that_cannot_be_made(lstm_aa_inside: Callable[..., subprocess.CompletedProcess[str]],
                                       artifacts: Artifacts, tmp_path: Path) -> None:  # fmt: skip
     (tmp_path / "file").write_text("")
@@ -261,3 +332,90 @@ def test_a_stage_that_fails_leaves_its_copies(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the stage"):
         stage()
     assert (volume / here.name / "journal.log").read_text() == "one"
+
+
+def test_a_file_that_is_replaced_while_it_is_sent_arrives_whole(tmp_path: Path) -> None:
+    file, arrived = tmp_path / "checkpoint-0.safetensors", []
+
+    class Client:
+        """Replaces the file, as the stage does after its next epoch, before it reads what it is to send."""
+
+        def put_object(self, _bucket: str, _name: str, data: BinaryIO, length: int) -> None:
+            (tmp_path / "next").write_bytes(b"the next epoch")
+            (tmp_path / "next").replace(file)
+            arrived.append((data.read(), length))
+
+    copies = BucketCopies.__new__(BucketCopies)
+    copies._client, copies._bucket, copies._prefix = Client(), BUCKET, ""  # type: ignore[assignment]
+    file.write_bytes(b"an epoch")
+    copies.put(file.name, file)
+    assert arrived == [(b"an epoch", 8)]
+
+
+class Unforeseen(FolderCopies):
+    """Copies whose library fails in a way of its own, with a request in its words."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.fails = True
+
+    def put(self, name: str, file: Path) -> None:
+        if self.fails:
+            raise KeyError("Authorization: S3cret")
+        super().put(name, file)
+
+    def names(self) -> dict[str, datetime]:
+        raise KeyError("Authorization: S3cret")
+
+
+def test_a_failure_of_any_kind_is_said_and_the_next_copy_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lstm_adversarial_attack.checkpoints._PAUSES_S", ())
+    here, said = work_folder(tmp_path, "here"), list[str]()
+    copies = Unforeseen(tmp_path / "volume")
+    checkpoints = Checkpoints(copies, here, said.append)
+    (here / "journal.log").write_text("one")
+    checkpoints.put("journal.log")
+    until(lambda: said)
+    copies.fails = False
+    checkpoints.put("journal.log")
+    checkpoints.close()
+    checkpoints.discard()
+    assert (tmp_path / "volume" / "journal.log").read_text() == "one"
+    assert said == [
+        "checkpoints: something unforeseen (KeyError); the stage goes on, and keeps them beside its output",
+        "checkpoints: something unforeseen (KeyError); what is left there can be deleted",
+    ]
+
+
+@pytest.mark.parametrize("left", [0, 4, 30, 600])
+def test_a_copy_that_is_not_whole_is_said_and_left_alone(address: str, tmp_path: Path, left: int) -> None:
+    """As after a copy by other means that was cut off."""
+    name, here, said = "checkpoint-0.safetensors", work_folder(tmp_path, "here"), list[str]()
+    save_file({"weights": np.arange(200.0)}, here / name)
+    whole = (here / name).read_bytes()
+    (here / name).write_bytes(whole[:left])
+    with open_checkpoints(address, here, pytest.fail) as checkpoints:
+        checkpoints.put(name)
+    there, later = work_folder(tmp_path, "there"), work_folder(tmp_path, "later")
+    (there / name).write_bytes(whole)
+    os.utime(there / name, (time.time() - 60, time.time() - 60))
+
+    for work in (there, later):
+        with open_checkpoints(address, work, said.append):
+            pass
+
+    assert load_file(there / name)["weights"].tolist() == list(range(200))
+    assert [path.name for path in there.iterdir()] == [name]
+    assert not list(later.iterdir())
+    assert said == [
+        f"checkpoints: the copy of {name} is not whole; going on from the one that is here",
+        f"checkpoints: the copy of {name} is not whole; beginning anew",
+    ]
+    again = work_folder(tmp_path, "again")
+    (there / name).write_bytes(whole)
+    with open_checkpoints(address, there, said.append) as checkpoints:
+        checkpoints.put(name)
+    with open_checkpoints(address, again, pytest.fail):
+        assert (again / name).read_bytes() == whole

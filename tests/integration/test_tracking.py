@@ -401,6 +401,11 @@ def test_data_stages_without_an_address_and_stages_with_tracking_off_leave_nothi
     [
         ("http://me:S3cret@host:5000/x?token=S3cret", "http://host:5000/x"),
         ("postgresql+psycopg2://me:S3@cret@host/db", "postgresql+psycopg2://host/db"),
+        ("postgresql://u:S3/cret@host/db", "postgresql://host/db"),
+        ("https://u:S3?cret@host", "https://host"),
+        ("https://u:S3#cret@host:5000/#x", "https://host:5000"),
+        ("https://u:S3/c?r#e@t@[::1]:5000/x?token=S3cret", "https://[::1]:5000/x"),
+        ("https://host/x?token=S3@cret", "https://..."),
         ("sqlite:////runs/mlflow.db", "sqlite:////runs/mlflow.db"),
         ("databricks", "databricks"),
     ],

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,12 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
+from optuna.exceptions import StorageInternalError
 
 from lstm_adversarial_attack import cli
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.search import Attempt, Objective, Plan, search
-from lstm_adversarial_attack.search.database import Database
+from lstm_adversarial_attack.search.database import Database, _connect
+from lstm_adversarial_attack.search.patience import patiently
+from lstm_adversarial_attack.sources.postgres import parse_address
 from postgres_server import Server
 
 pytestmark = pytest.mark.postgres
@@ -263,6 +268,57 @@ def test_connections_that_break_lose_nothing(
     assert len(cut) == 18
     assert min(cut) >= 1
     assert states(empty_postgres, database) == {"COMPLETE": 6}
+
+
+def test_claims_exclude_each_other_on_one_study_and_not_on_others(
+    empty_postgres: Server, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", empty_postgres.password)
+    place, same = (
+        Database(empty_postgres.address(database)),
+        Database(empty_postgres.address(database, schema="public")),
+    )
+    elsewhere = Database(empty_postgres.address(database, schema="elsewhere"))
+    study, other, apart = place.open("test"), place.open("other"), elsewhere.open("test")
+    claimed = threading.Event()
+
+    def claim() -> None:
+        with same.claim(same.open("test")) as still_mine:
+            assert still_mine()
+            claimed.set()
+
+    with place.claim(study) as still_mine, place.claim(other), elsewhere.claim(apart):
+        waits = threading.Thread(target=claim)
+        waits.start()
+        assert not claimed.wait(2)
+        assert still_mine()
+        elsewhere.open("made while others claim")
+    assert claimed.wait(20)
+    waits.join()
+
+
+def test_the_server_looks_whether_a_client_is_there(
+    empty_postgres: Server, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", empty_postgres.password)
+    address = parse_address(empty_postgres.address(database))
+    with closing(_connect(address)) as connection, connection.cursor() as cursor:
+        cursor.execute("select name, setting from pg_settings where name like 'tcp_keepalives_%'")
+        found = dict(cursor.fetchall())
+    assert found == {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
+
+
+def test_a_server_that_stays_away_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lstm_adversarial_attack.search.patience._PATIENCE_S", 0.0)
+    monkeypatch.setattr("lstm_adversarial_attack.search.patience._FIRST_PAUSE_S", 0.01)
+
+    def away() -> None:
+        raise StorageInternalError("a query") from psycopg2.OperationalError("could not connect:\n too many clients")
+
+    with pytest.raises(UserError, match=r"away for ten minutes \(could not connect: too many clients\); start again"):
+        patiently(away)
+    with pytest.raises(UserError, match=r"away for ten minutes \(.*check host, port and that the server runs\)"):
+        patiently(partial(opened, "postgresql://reader@127.0.0.1:9/db"))
 
 
 # --- what a user can mend ---------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -12,16 +14,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
+from lstm_adversarial_attack.artifacts import Artifact, Manifest
+from lstm_adversarial_attack.artifacts.contents import CohortStep
+from lstm_adversarial_attack.artifacts.manifest import file_entry
 from lstm_adversarial_attack.audit.checkpoint import EpochScore
 from lstm_adversarial_attack.audit.folds import halves, patient_folds
 from lstm_adversarial_attack.audit.implied import auroc_needed, f1_of_always_death, implied_prevalence
 from lstm_adversarial_attack.audit.recipe import FoldFit, balanced_draw, train_fold
 from lstm_adversarial_attack.audit.settings import AuditSettings, architecture_of
+from lstm_adversarial_attack.audit.stage import check_protocol
 from lstm_adversarial_attack.audit.views import KINDS, Judged, view
 from lstm_adversarial_attack.datasets import Tensors
 from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.extract.cohort import stay_rules
 from lstm_adversarial_attack.metrics import max_f1
 from lstm_adversarial_attack.models import LstmClassifier
+from lstm_adversarial_attack.protocols import load_protocol
+from lstm_adversarial_attack.settings import ExtractSettings
 
 # --- what figures give away -------------------------------------------------------------------------------------
 
@@ -288,3 +297,35 @@ def test_training_that_was_cut_off_ends_with_the_same_bits(tmp_path: Path, after
 def test_folds_and_seeds_draw_on_their_own() -> None:
     first, other_fold = train_fold(SAMPLES, OUT, SETTINGS, 0), train_fold(SAMPLES, OUT, SETTINGS, 1)
     assert not same(first, other_fold)
+
+
+# --- what is audited --------------------------------------------------------------------------------------------
+
+
+def prepared(folder: Path, settings: dict[str, Any], sample: Literal["icu-stay", "admission"]) -> Artifact:
+    """Make a dataset of which only the settings and the cohort's rules are there."""
+    rules = ["all", *(rule.name for rule in stay_rules(ExtractSettings(sample=sample)))]
+    steps = [CohortStep(rule, "", 1, 1, 1) for rule in rules]
+    (folder / "cohort_flow.json").write_bytes(msgspec.json.encode(steps))
+    manifest = Manifest(
+        kind="dataset",
+        schema_version=1,
+        stage="preprocess",
+        settings=settings,
+        seed=0,
+        inputs={},
+        files={"cohort_flow.json": file_entry(folder / "cohort_flow.json")},
+        rows={},
+        digest="",
+        environment={},
+    )
+    return Artifact(folder, manifest)
+
+
+def test_a_dataset_of_another_protocol_or_of_stays_is_refused(tmp_path: Path) -> None:
+    reference = load_protocol("reference")["preprocess"]
+    check_protocol(prepared(tmp_path, reference, "admission"))
+    with pytest.raises(UserError, match=r"made with sample icu-stay, where the recipe that is audited has admission"):
+        check_protocol(prepared(tmp_path, reference, "icu-stay"))
+    with pytest.raises(UserError, match=r"made with scaling standard, where .* has min-max"):
+        check_protocol(prepared(tmp_path, reference | {"scaling": "standard"}, "admission"))

@@ -266,24 +266,15 @@ class TestCalibrationFigures:
         assert found["ece"].value == pytest.approx(expected)
         assert found["brier"].value == pytest.approx(sk.brier_score_loss(y, p))
 
-    def test_the_interval_allows_for_the_noise_that_resampling_adds(self):
-        # Perfectly calibrated: what error there is, is chance, and each resample adds its own.
+    def test_the_calibration_error_has_no_interval(self):
+        # Of a calibrated model all of it is chance, and resamples add to it: their percentiles never reach down to 0.
         rng = np.random.default_rng(3)
-        p = rng.random(500)
-        found = m.calibration_metrics(rng.random(500) < p, p, np.arange(500), resamples=400)["ece"]
-        assert found.low <= found.value <= found.high
-        badly = m.calibration_metrics(rng.random(500) < p**3, p, np.arange(500), resamples=400)["ece"]
-        assert badly.low > found.high
-
-    def test_an_interval_holds_a_figure_outside_its_resamples(self):
-        assert bootstrap.bias_corrected(np.array([0.1, 0.2, 0.3, 0.4]), 5).low == 0.1
-        assert bootstrap.bias_corrected(np.array([0.1, np.nan, np.nan, 0.4]), 5) == m.Estimate(0.1, None, None)
-
-    def test_an_unbiased_figure_has_about_the_percentile_interval(self):
-        values = np.append(0.0, np.random.default_rng(0).normal(size=4000))
-        corrected, plain = bootstrap.bias_corrected(values, 9), bootstrap.estimate_of(values, 9)
-        assert corrected.low == pytest.approx(plain.low, abs=0.1)
-        assert corrected.high == pytest.approx(plain.high, abs=0.1)
+        p = rng.random(600)
+        found = m.calibration_metrics(rng.random(600) < p, p, np.arange(600), resamples=100)
+        assert found["ece"].value > 0
+        assert (found["ece"].low, found["ece"].high) == (None, None)
+        for name in ("brier", "mean_predicted"):
+            assert found[name].low < found[name].value < found[name].high, name
 
 
 class TestPairedDifferences:
@@ -397,12 +388,20 @@ class TestSubgroups:
         assert list(self.groups({"x": 50, "a": 30, "b": 40}, order=("a", "b"))) == ["a", "b", "x"]
 
     def test_few_deaths_leave_the_size_alone(self):
-        few = self.groups({"a": 100, "b": 40}, deaths=0.2)
+        few = self.groups({"a": 100, "b": 40, "c": 45}, deaths=0.2)
         assert few["a"].deaths == 20
         assert few["b"] == m.Subgroup("unit", "b", 40, 40, None, None)
+        assert few["c"] == m.Subgroup("unit", "c", 45, 45, None, None)
         # Twenty deaths, but all of two patients.
         same = self.groups({"a": 100}, deaths=0.2, patients=[0, 1] * 10 + [*range(2, 82)])
         assert same["a"] == m.Subgroup("unit", "a", 100, 82, None, None)
+
+    def test_few_deaths_are_not_what_the_others_lack_of_the_total(self):
+        few = self.groups({"a": 100, "b": 40, "c": 60, "d": 80}, deaths=0.2)
+        assert {name: group.deaths for name, group in few.items()} == {"a": 20, "b": None, "c": None, "d": 16}
+        assert few["c"].figures is None
+        assert [group.deaths for group in self.groups({"a": 100, "b": 40}, deaths=0.2).values()] == [None, None]
+        assert [group.deaths for group in self.groups({"a": 100, "b": 60}, deaths=0.2).values()] == [20, 12]
 
     @given(st.lists(st.sampled_from("abcdef"), max_size=80))
     @settings(deadline=None, max_examples=60)

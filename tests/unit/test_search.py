@@ -18,7 +18,8 @@ from lstm_adversarial_attack.artifacts.contents import Search
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.search import START_UP_TRIALS, Attempt, Journal, Objective, Plan, search
 from lstm_adversarial_attack.search.place import make_study
-from lstm_adversarial_attack.search.trials import MedianSoFar, draw
+from lstm_adversarial_attack.search.trials import Clock, MedianSoFar, Retry, draw, try_again
+from lstm_adversarial_attack.search.worker import work
 
 TRIALS = 14
 
@@ -256,6 +257,54 @@ def test_the_trial_of_a_killed_worker_is_tried_again_by_another(tmp_path: Path) 
     assert len(dropped) == 1
     assert [(trial.state, trial.params) for trial in again] == [(TrialState.COMPLETE, dropped[0].params)]
     assert said == ["a worker was ended by signal 9; its trial is tried again"]
+
+
+def drawn_in_turn(plan: Plan, *, number: int = 0, kills: int) -> list[dict[str, Any]]:
+    """Return what is drawn as the trial ``number`` as often as it kills its worker."""
+    study, found = make_study("test", optuna.storages.InMemoryStorage()), []
+    for _ in range(kills):
+        trial = draw(study, plan, number)
+        found.append({name: trial.suggest_float(name, -1, 1) for name in "xyzuv"})
+        try_again(study, study.get_trials()[trial.number], Retry())
+    return found
+
+
+@pytest.mark.parametrize("number", [0, 2, 7])
+@pytest.mark.parametrize("first", [{}, dict.fromkeys("xyzuv", 0.125)], ids=["", "first"])
+def test_another_trial_takes_the_place_of_one_that_always_kills_its_worker(number: int, first: dict[str, Any]) -> None:
+    found = drawn_in_turn(Plan("test", 8, seed=0, first=first, vary=0.4), number=number, kills=12)
+
+    assert [found.index(parameters) for parameters in found] == [0] * 4 + [4] * 4 + [8] * 4
+    if number == 0 and first:
+        assert found[0] == first
+
+
+def test_what_is_drawn_without_trials_given_up_stays_as_it_was(tmp_path: Path) -> None:
+    """Whatever was dropped before: the numbers are those of a journal of an earlier version."""
+    with pytest.raises(KilledError):
+        run(tmp_path / "journal.log", killed_at(6), first={"x": 3.5})
+    found = run(tmp_path / "journal.log", first={"x": 3.5})
+    drawn = [trial.settings["x"] for trial in found.trials[:START_UP_TRIALS]]
+    assert drawn == pytest.approx([3.5, 2.588291, 2.128847, -2.93455, 1.473392], abs=1e-6)
+
+
+def test_a_trial_that_another_has_taken_before_it_was_signed_is_left_to_them(tmp_path: Path) -> None:
+    """As where a claim's connection broke, and who claimed next found a trial without a worker."""
+    stolen: list[int] = []
+
+    class Robbed(Journal):
+        def sign(self, trial: optuna.Trial, worker: str) -> None:
+            if not stolen:
+                stolen.append(trial.number)
+                study.tell(trial.number, state=TrialState.FAIL)
+            super().sign(trial, worker)
+
+    place, plan = Robbed(tmp_path / "journal.log", alone=False), Plan("test", 2, seed=0)
+    study = place.open(plan.name)
+    work(place, study, plan, parabola, worker="me", clock=Clock(plan))
+
+    assert [trial.state for trial in study.get_trials()] == [TrialState.FAIL, *[TrialState.COMPLETE] * 2]
+    assert stolen == [0]
 
 
 def test_workers_that_always_die_end_the_search_with_words(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from lstm_adversarial_attack.datasets import Tensors
 from lstm_adversarial_attack.models import death_probability, predict_logits
+from lstm_adversarial_attack.models.lstm import LstmClassifier, Read
 from lstm_adversarial_attack.models.training import DivergedError, Epoch, Fit, fit
 from lstm_adversarial_attack.settings import TrainSettings
 
@@ -74,6 +75,18 @@ def test_the_best_epochs_weights_are_kept() -> None:
     assert float(loss) == fitted.best.validation_loss
 
 
+def test_without_validation_all_epochs_are_made_and_the_last_weights_kept() -> None:
+    told: list[Epoch] = []
+    done = fit(TRAIN, None, SETTINGS, on_epoch=told.append)
+    assert [epoch.epoch for epoch in told] == [1, 2, 3, 4, 5, 6]
+    assert done.best == told[-1]
+    assert all(epoch.validation_loss is None and epoch.validation_auprc is None for epoch in told)
+    judged = fit(TRAIN, TRAIN, SETTINGS)  # is best in the last epoch, as it is judged by what it learns
+    assert judged.best.epoch == SETTINGS.max_epochs
+    assert [epoch.train_loss for epoch in judged.history] == [epoch.train_loss for epoch in told]
+    assert all(torch.equal(a, b) for a, b in zip(done.model.parameters(), judged.model.parameters(), strict=True))
+
+
 def test_same_seed_same_bits_other_seed_other_bits() -> None:
     first, again = fit(TRAIN, VALIDATION, SETTINGS), fit(TRAIN, VALIDATION, SETTINGS)
     assert same_weights(first, again)
@@ -134,6 +147,26 @@ def test_a_validation_split_of_one_class_falls_back_to_the_loss() -> None:
 def test_divergence_is_told() -> None:
     with pytest.raises(DivergedError, match=r"diverged in epoch 1.*lower --lr"):
         fit(TRAIN, VALIDATION, replace(PLAIN, max_epochs=2, lr=1e6, weight_decay=1e5))
+
+
+@pytest.mark.parametrize(("lr", "logit"), [(1e6, 0.0), (0.01, 3e38)], ids=["loss of training", "loss of validation"])
+def test_a_loss_that_is_no_number_is_told_though_the_outputs_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lr: float, logit: float
+) -> None:
+    """A checkpoint could not hold it: JSON knows no such number."""
+
+    decide = LstmClassifier.decide
+
+    def outputs(model: LstmClassifier, read: Read) -> torch.Tensor:
+        if model.training:
+            return decide(model, read)
+        return torch.tensor([logit, -logit]).expand(len(read.steps), 2)
+
+    monkeypatch.setattr(LstmClassifier, "decide", outputs)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(DivergedError, match=r"diverged in epoch 1: its loss is no number; lower --lr"):
+        fit(TRAIN, VALIDATION, replace(PLAIN, max_epochs=2, lr=lr, weight_decay=lr / 10), checkpoint=checkpoint)
+    assert not checkpoint.exists()
 
 
 def test_probabilities_are_the_softmax_of_the_logits() -> None:

@@ -11,18 +11,27 @@ import optuna
 import polars as pl
 import pytest
 import torch
+from torch import Tensor
 
 from lstm_adversarial_attack.artifacts import Artifact, Manifest
 from lstm_adversarial_attack.artifacts.contents import Search, Trial
 from lstm_adversarial_attack.datasets import LoadedDataset, Tensors
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.evaluate.study import searches_of, studies, study_figures
-from lstm_adversarial_attack.models.baselines import Lesson, lesson
+from lstm_adversarial_attack.models.baselines import lesson
+from lstm_adversarial_attack.models.training import Fit, fit
 from lstm_adversarial_attack.search import Attempt, Journal, Plan, search
-from lstm_adversarial_attack.settings import TrainSettings, as_manifest, checked, with_found
+from lstm_adversarial_attack.settings import (
+    TrainSettings,
+    TuneExecution,
+    TuneSettings,
+    as_manifest,
+    checked,
+    with_found,
+)
 from lstm_adversarial_attack.tune.folds import folds_of
 from lstm_adversarial_attack.tune.space import SPACES, as_settings, defaults, suggest
-from lstm_adversarial_attack.tune.stage import mean_score
+from lstm_adversarial_attack.tune.stage import mean_score, objective_of
 
 SMALL = TrainSettings(hidden_units=2, inputs="values", max_epochs=2, patience=2, distillation=0.5, batch_size=16)
 
@@ -137,7 +146,7 @@ def test_the_score_is_the_mean_of_the_best_of_each_fold() -> None:
 def test_what_gradient_boosting_teaches_is_made_once_for_all_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
-    def counted(train: Tensors, *others: Any) -> Lesson:
+    def counted(train: Tensors, *others: Any) -> Tensor:
         made.append(len(train))
         return lesson(train, *others)
 
@@ -146,6 +155,26 @@ def test_what_gradient_boosting_teaches_is_made_once_for_all_trials(monkeypatch:
     for _ in range(3):
         mean_score(folds, SMALL, lambda *_, **__: None)
     assert made == [len(fold.fitted_on) for fold in folds]
+
+
+@pytest.mark.parametrize(("precision", "mixed"), [("mixed", True), ("float32", False), ("auto", False)])
+def test_a_trial_is_fitted_in_the_precision_that_training_would_have(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, precision: Any, mixed: bool
+) -> None:
+    """On the CPU, where auto is float32."""
+    monkeypatch.setattr("lstm_adversarial_attack.tune.stage.load_dataset", lambda *_: dataset())
+    told: list[bool] = []
+
+    def noted(*given: Any, mixed_precision: bool, **others: Any) -> Fit:
+        told.append(mixed_precision)
+        return fit(*given, mixed_precision=mixed_precision, **others)
+
+    monkeypatch.setattr("lstm_adversarial_attack.tune.stage.fit", noted)
+    execution = TuneExecution(device="cpu", precision=precision)
+    objective = objective_of(artifact("dataset", "d", {}), TuneSettings(folds=2, max_epochs=1), execution)
+    search(lambda: objective, Plan("test", 1, 0), Journal(tmp_path / "j.log"), objective="o")
+
+    assert told == [mixed] * 2
 
 
 @pytest.mark.parametrize(("folds", "deaths", "said"), [(1, 20, "nothing to learn from"), (9, 4, "only 3 patients")])

@@ -107,7 +107,6 @@ class Architecture(msgspec.Struct, frozen=True):
     input_dropout: float = 0.0
     encoding_bins: int = 0
     projection_units: int = 0
-    encoded_steps: bool = True
     shortcut_units: int = 0
     hours_per_step: int = 1
     members: int = 1  # networks whose logits are averaged
@@ -158,7 +157,8 @@ class Trial(msgspec.Struct, frozen=True):
 class Search(msgspec.Struct, frozen=True):
     """``search.json`` of hyperparameters and attack settings: the best settings and all trials.
 
-    ``importances`` says how much each setting mattered, as shares; none where too few trials came to an end.
+    ``importances`` says how much each setting mattered, as shares; none where too few trials came to an end. ``events``
+    is the digest of the events that the search's dataset was made of, whichever way it was split.
     """
 
     objective: str
@@ -166,6 +166,7 @@ class Search(msgspec.Struct, frozen=True):
     best_value: float
     trials: list[Trial]
     importances: dict[str, float] = {}
+    events: str = ""
 
 
 class AttackCard(msgspec.Struct, frozen=True):

@@ -23,22 +23,22 @@ class AuditSettings:
     folds: Annotated[int, Meta(ge=2, le=100)] = 5
     """Parts of the patients; each is held out once from the training of one network."""
 
-    epochs: Count = 200
+    epochs: Count = 300
     """Passes over a training fold; all of them are made, and the one with the best reference-style F1 is kept."""
 
     hidden_units: Annotated[int, Meta(ge=1, le=4096)] = 128
     """Units of the LSTM in each direction."""
 
-    head_units: Annotated[int, Meta(ge=1, le=4096)] = 128
+    head_units: Annotated[int, Meta(ge=1, le=4096)] = 256
     """Units of the layer between the LSTM's last states and the two outputs."""
 
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     """Share of the LSTM's last states dropped in training."""
 
-    lr: Positive = 1e-3
+    lr: Positive = 5e-4
     """Learning rate of Adam, the same in all epochs."""
 
-    batch_size: Count = 64
+    batch_size: Count = 32
     """Samples a step."""
 
     resamples: Count = 1000

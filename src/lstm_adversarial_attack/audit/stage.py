@@ -10,6 +10,7 @@ import numpy as np
 from safetensors.torch import save_file
 
 from lstm_adversarial_attack.artifacts import Artifact, digest_of
+from lstm_adversarial_attack.artifacts.contents import CohortStep
 from lstm_adversarial_attack.audit.checkpoint import EpochScore
 from lstm_adversarial_attack.audit.conclude import headline, limits_of, steps_between, table
 from lstm_adversarial_attack.audit.findings import Counts, Findings, Fold
@@ -21,6 +22,7 @@ from lstm_adversarial_attack.audit.views import KINDS, Judged, view
 from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
 from lstm_adversarial_attack.devices import derive_seed, describe, is_mixed, prepare
 from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.extract.cohort import sample_of
 from lstm_adversarial_attack.protocols import load_protocol
 from lstm_adversarial_attack.settings import as_manifest
 from lstm_adversarial_attack.stage import Context, Stage
@@ -79,9 +81,11 @@ def check_protocol(dataset: Artifact) -> None:
     Raises:
         UserError: it was made under another protocol, on which the score would not be the reference system's.
     """
-    expected = load_protocol("reference")["preprocess"]
-    made = dataset.manifest.settings
-    for name in _OF_THE_PROTOCOL:
+    protocol = load_protocol("reference")
+    expected = {name: protocol["preprocess"][name] for name in _OF_THE_PROTOCOL}
+    expected["sample"] = protocol["extract"]["sample"]
+    made = dataset.manifest.settings | {"sample": sample_of(dataset.json("cohort_flow.json", list[CohortStep]))}
+    for name in expected:
         if made.get(name) != expected[name]:
             raise UserError(
                 f"{dataset.path}: made with {name} {made.get(name)}, where the recipe that is audited has "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
+from threadpoolctl import threadpool_limits
 
 from lstm_adversarial_attack.artifacts import open_artifact
 from lstm_adversarial_attack.cross_validate.folds import Indices, folds, held_back, in_units_of
-from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
+from lstm_adversarial_attack.datasets import LoadedDataset, Tensors, load_dataset
 from lstm_adversarial_attack.devices import derive_seed, is_mixed, prepare
+from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.models import death_probability, predict_logits
 from lstm_adversarial_attack.models.baselines import BASELINES, fit_baseline, lesson
 from lstm_adversarial_attack.models.training import fit
@@ -46,13 +49,18 @@ class Predicted(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is repeated: the dataset, the folds, and the settings of each network by the name of its method."""
+    """What is repeated: the dataset, the folds, and the settings of each network by the name of its method.
+
+    With ``refit``, networks learn from all training patients of a fold and make all their epochs; else a part of the
+    patients is held back, another for each member, to stop by.
+    """
 
     dataset: Path
     folds: int
     seed: int
     methods: Mapping[str, TrainSettings]
     execution: Execution
+    refit: bool = False
 
 
 class Worker:
@@ -61,9 +69,11 @@ class Worker:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._device = prepare(plan.execution)
+        threadpool_limits(plan.execution.threads)  # of scikit-learn, whose sums must not depend on the machine's cores
         self._mixed = is_mixed(plan.execution, self._device)
         self._dataset = load_dataset(open_artifact(plan.dataset, "dataset"), self._device)
         self.labels, self.patients = labels_and_patients(self._dataset)
+        self._lessons: dict[tuple[int, int], torch.Tensor] = {}
         self._folds = folds(self.labels, self.patients, plan.folds, plan.seed)
 
     def carry_out(self, task: Task) -> Predicted:
@@ -77,16 +87,23 @@ class Worker:
             baseline = fit_baseline(task.method, train, self.patients[fold.train], seed)
             return Predicted(death_probability(predict_logits(baseline, test)).tolist())
         settings = replace(self._plan.methods[task.method], seed=seed)
-        learned_from, stopped_by = held_back(self.labels, self.patients, fold, task.member, self._plan.seed)
-        train = tensors[self._index(learned_from)]
-        taught = None
-        if settings.distillation:
-            taught_by = derive_seed(self._plan.seed, "lesson", task.fold, task.member)
-            taught = lesson(train, self.patients[learned_from], settings.made_up_samples, taught_by)
-        validation = tensors[self._index(stopped_by)]
-        fitted = fit(train, validation, settings, taught=taught, mixed_precision=self._mixed)
+        learned_from, stopped_by = fold.train, fold.train[:0]
+        if not self._plan.refit:
+            learned_from, stopped_by = held_back(self.labels, self.patients, fold, task.member, self._plan.seed)
+        train, validation = tensors[self._index(learned_from)], tensors[self._index(stopped_by)]
+        taught = self._lesson(task, train, learned_from) if settings.distillation else None
+        judged_by = None if self._plan.refit else validation
+        fitted = fit(train, judged_by, settings, taught=taught, mixed_precision=self._mixed)
         probability, seen = (death_probability(predict_logits(fitted.model, part)) for part in (test, validation))
         return Predicted(probability.tolist(), seen.tolist(), len(fitted.history))
+
+    def _lesson(self, task: Task, train: Tensors, learned_from: Indices) -> torch.Tensor:
+        """Return what is taught of the training samples; made once for all fits on the same."""
+        key = (task.fold, 0 if self._plan.refit else task.member)
+        if key not in self._lessons:
+            seed = derive_seed(self._plan.seed, "lesson", *key)
+            self._lessons[key] = lesson(train, self.patients[learned_from], seed)
+        return self._lessons[key]
 
     def _index(self, samples: Indices) -> torch.Tensor:
         return torch.from_numpy(samples).to(self._device)
@@ -171,6 +188,12 @@ def _results(plan: Plan, tasks: list[Task], workers: int) -> Iterator[tuple[Task
         try:
             for done in _as_they_end(waiting):
                 yield waiting[done], done.result()
+        except BrokenProcessPool as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise UserError(
+                "a worker was killed, as happens where memory runs out; finished fits are kept: give fewer --workers "
+                "and start again"
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

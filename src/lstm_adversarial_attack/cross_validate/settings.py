@@ -47,6 +47,10 @@ class CrossValidateSettings:
     """Networks fitted in each fold, each from a seed of its own and stopped by another fifth of the fold's training
     patients. They are judged one by one, and together as an ensemble."""
 
+    refit: bool = False
+    """Networks learn from all training patients of a fold and make all max_epochs, in place of being stopped by some
+    who are held back. There is no threshold then, and no F1. For settings that were chosen already."""
+
     compare: bool = True
     """Judge logistic regression, gradient boosting and the published reference system's network on the same folds."""
 

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from lstm_adversarial_attack.artifacts import Artifact
 from lstm_adversarial_attack.artifacts.contents import Search
 from lstm_adversarial_attack.cross_validate.core import Plan, carry_out, labels_and_patients, tasks_of
 from lstm_adversarial_attack.cross_validate.folds import folds
@@ -37,21 +38,23 @@ def run(context: Context) -> None:
     execution = context.execution
     assert isinstance(execution, CrossValidateExecution)
     dataset = context.inputs["dataset"]
+    check_preprocessing(dataset)
     train = settings.train
     if "hyperparameters" in context.inputs:
         found_by = context.inputs["hyperparameters"]
-        if found_by.manifest.inputs.get("dataset") == dataset.digest:
+        found = found_by.json("search.json", Search)
+        if found.events == dataset.manifest.inputs["events"]:
             raise UserError(
-                f"{found_by.path}: these hyperparameters were found on validation patients of {dataset.path}, whom a "
-                "fold holds out; give those of another dataset, or settings as --train.NAME options"
+                f"{found_by.path}: these hyperparameters were found on patients of {dataset.path}, whom a fold holds "
+                "out; give those found on other events, or settings as --train.NAME options"
             )
-        train = with_found(train, found_by.json("search.json", Search).best)
+        train = with_found(train, found.best)
     methods = {LSTM: train}
     members = {LSTM: settings.seeds}
     if settings.compare:
         methods[REFERENCE_NETWORK] = REFERENCE
         members |= {REFERENCE_NETWORK: 1, **dict.fromkeys(BASELINES, 1)}
-    plan = Plan(dataset.path, settings.folds, settings.seed, methods, execution)
+    plan = Plan(dataset.path, settings.folds, settings.seed, methods, execution, settings.refit)
     labels, patients = labels_and_patients(load_dataset(dataset, torch.device("cpu")))
     parts = folds(labels, patients, settings.folds, settings.seed)
     tasks = tasks_of(plan, members)
@@ -64,7 +67,7 @@ def run(context: Context) -> None:
         on_task=lambda task: context.progress.advance(1, f"fold {task.fold + 1}, {task.method}"),
     )
     context.progress.start("intervals")
-    found, held_out = summarise(plan, results, labels, patients, resamples=settings.resamples)
+    figures, held_out = summarise(plan, results, labels, patients, resamples=settings.resamples)
     fold_of = np.empty(len(labels), np.int16)
     for fold in parts:
         fold_of[fold.test] = fold.number
@@ -82,8 +85,26 @@ def run(context: Context) -> None:
         for name, probability in held_out.items()
     ]
     context.draft.write_frame("predictions.parquet", pl.concat(frames), HELD_OUT)
-    context.draft.write_json("metrics.json", found)
-    (context.draft.path / "table.txt").write_text("\n".join(table(found)) + "\n", encoding="utf-8")
+    context.draft.write_json("metrics.json", figures)
+    (context.draft.path / "table.txt").write_text("\n".join(table(figures)) + "\n", encoding="utf-8")
+
+
+def check_preprocessing(dataset: Artifact) -> None:
+    """See that what the dataset's preparation learned of its patients can be taken back fold by fold.
+
+    Means and standard deviations can, and are (`folds.in_units_of`). What was filled in or cut off by the figures of
+    patients whom a fold holds out stays so.
+
+    Raises:
+        UserError: it was filled or clipped so.
+    """
+    made = dataset.manifest.settings
+    for name, kept in (("imputation", "forward-fill"), ("scaling", "standard")):
+        if made[name] != kept:
+            raise UserError(
+                f"{dataset.path}: made with --{name} {made[name]}, which has learned from patients whom a fold holds "
+                f"out; preprocess the events with --{name} {kept}"
+            )
 
 
 STAGE = Stage(

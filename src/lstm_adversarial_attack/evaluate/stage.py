@@ -110,4 +110,5 @@ STAGE = Stage(
     takes=("dataset", "model", "examples"),
     may_take=("hyperparameters", "attack-settings"),
     run=run,
+    on_device=False,
 )

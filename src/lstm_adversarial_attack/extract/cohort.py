@@ -14,6 +14,8 @@ from lstm_adversarial_attack.settings import ExtractSettings
 
 #: Ages above 89 are hidden in MIMIC-III behind a date of birth 300 years back; their median is 91.4.
 HIDDEN_AGE_YEARS = 91
+#: Name of a rule on every cohort of admissions and on no other.
+_FIRST_STAY = "first_stay"
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,17 @@ def stay_rules(settings: ExtractSettings) -> tuple[Rule, ...]:
     return linked, outcome, adult, whole_window
 
 
+def sample_of(flow: Iterable[CohortStep]) -> str:
+    """Return what a sample of the cohort is (`ExtractSettings.sample`), as the rules tell that made it."""
+    return "admission" if any(step.rule == _FIRST_STAY for step in flow) else "icu-stay"
+
+
 def _admission_rules(adult: Rule) -> tuple[Rule, ...]:
     """Return the rules of the published reference system, which takes hospital admissions."""
     day = (pl.col("los_hours") >= 24) & (pl.col("hospital_los_hours") >= 24)
     return (
         Rule("charted", "with charted events in the hospital admission", "--sample", pl.col("charted") == 1),
-        Rule("first_stay", "the first of the hospital admission", "--sample", pl.col("stay_number") == 1),
+        Rule(_FIRST_STAY, "the first of the hospital admission", "--sample", pl.col("stay_number") == 1),
         adult,
         Rule("whole_day", "a day or more in the hospital and in the ICU", "--sample", day),
     )

@@ -65,4 +65,4 @@ def run(context: Context) -> None:
     )
 
 
-STAGE = Stage(name="extract", makes="events", takes=(), run=run, identity=identity)
+STAGE = Stage(name="extract", makes="events", takes=(), run=run, identity=identity, on_device=False)

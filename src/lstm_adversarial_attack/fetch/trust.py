@@ -22,18 +22,23 @@ def trusting_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     named = os.environ.get("SSL_CERT_FILE")
     if named:
-        _load(context, named)  # OpenSSL has tried it, but passes over a bad file in silence
+        load_authorities(context, "SSL_CERT_FILE", named)  # OpenSSL has tried it, but passes over a bad file in silence
     elif not context.cert_store_stats()["x509_ca"] and not _folder_of_authorities():
         _load_certifi(context)
     return context
 
 
-def _load(context: ssl.SSLContext, file: str) -> None:
+def load_authorities(context: ssl.SSLContext, variable: str, file: str) -> None:
+    """Trust the authorities in the ``file`` that the environment's ``variable`` names.
+
+    Raises:
+        UserError: it is unreadable or holds no certificates.
+    """
     try:
         context.load_verify_locations(file)
     except OSError as error:
         reason = "holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror
-        raise UserError(f"SSL_CERT_FILE {file}: {reason}; name a file of certificates, or unset it") from error
+        raise UserError(f"{variable} {file}: {reason}; name a file of certificates, or unset it") from error
 
 
 def _folder_of_authorities() -> bool:

@@ -7,7 +7,6 @@ every patient a whole-number weight, and a figure is computed from the weighted 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from statistics import NormalDist
 
 import msgspec
 import numpy as np
@@ -101,23 +100,6 @@ def estimate_of(values: Floats, patients: int) -> Estimate:
         return Estimate(value, None, None)
     low, high = np.percentile(defined, INTERVAL_PERCENT)
     return Estimate(value, float(low), float(high))
-
-
-def bias_corrected(values: Floats, patients: int) -> Estimate:
-    """Make an estimate of ``values`` where resampling itself raises or lowers the figure.
-
-    The percentiles are moved by twice ``z0 = Phi^-1(share of resamples below the figure)``: the bias-corrected interval
-    of Efron, Nonparametric standard errors and confidence intervals, Canadian Journal of Statistics 9, 1981.
-    """
-    value, defined = defined_resamples(values, patients)
-    if value is None or defined.size == 0:
-        return Estimate(value, None, None)
-    normal = NormalDist()
-    below = (np.sum(defined < value) + np.sum(defined == value) / 2 + 0.5) / (defined.size + 1)
-    shift = 2 * normal.inv_cdf(float(below))
-    levels = [100 * normal.cdf(shift + normal.inv_cdf(percent / 100)) for percent in INTERVAL_PERCENT]
-    low, high = np.percentile(defined, levels)
-    return Estimate(value, min(value, float(low)), max(value, float(high)))
 
 
 def defined_resamples(values: Floats, patients: int) -> tuple[float | None, Floats]:

@@ -10,7 +10,6 @@ from lstm_adversarial_attack.metrics.bootstrap import (
     Estimate,
     Floats,
     Integers,
-    bias_corrected,
     estimate_of,
     numbered,
     patient_sums,
@@ -62,14 +61,14 @@ def calibration_metrics(
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """Return each of `CALIBRATION_FIGURES` with its interval.
+    """Return each of `CALIBRATION_FIGURES` with its interval, where it has one.
 
     ``brier`` is the mean squared error of the probability, ``mean_predicted`` the mean probability, to be compared
     with the share of deaths. ``ece`` is the expected calibration error, the sum over bins of their share of the
     samples times ``|share of deaths - mean probability|`` (Naeini, Cooper and Hauskrecht, Obtaining well calibrated
-    probabilities using Bayesian binning, AAAI 2015), here over the bins of equal count of `calibration_bins`. A
-    resample has chance differences of its own on top of those of the sample, so its error is mostly larger: the
-    interval of ``ece`` is corrected for that bias (`bias_corrected`).
+    probabilities using Bayesian binning, AAAI 2015), here over the bins of equal count of `calibration_bins`. It has
+    no interval: it is above zero by chance alone, and a resample adds chance differences of its own, so that an
+    interval from resamples would not hold the error of a calibrated model.
 
     Args:
         labels: 0 or 1 (died), ``[sample]``.
@@ -87,14 +86,13 @@ def calibration_metrics(
     if y.size == 0:
         return dict.fromkeys(CALIBRATION_FIGURES, Estimate(None, None, None))
     order, which = _binned(p, bins)
-    surplus = np.zeros((y.size, int(which.max()) + 1))
-    surplus[order, which] = (y - p)[order]
-    sums = patient_sums(np.column_stack([np.ones(y.size), (p - y) ** 2, p, surplus]), patient, count)
+    surplus = np.bincount(which, (y - p)[order])
+    sums = patient_sums(np.column_stack([np.ones(y.size), (p - y) ** 2, p]), patient, count)
     totals = np.concatenate([weights @ sums for weights in weight_blocks(count, resamples, seed, y.size)])
     samples = totals[:, 0]
     return {
         "brier": estimate_of(totals[:, 1] / samples, count),
-        "ece": bias_corrected(np.abs(totals[:, 3:]).sum(axis=1) / samples, count),
+        "ece": Estimate(float(np.abs(surplus).sum() / y.size), None, None),
         "mean_predicted": estimate_of(totals[:, 2] / samples, count),
     }
 

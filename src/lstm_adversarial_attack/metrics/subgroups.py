@@ -24,7 +24,7 @@ _ANY = npt.NDArray[np.generic]
 
 
 class Subgroup(msgspec.Struct, frozen=True):
-    """Part of the samples; deaths and figures are None where too few died or survived."""
+    """Part of the samples; deaths and figures are None where they, or those of another group, would show too few."""
 
     attribute: str
     group: str  # several names where small groups were put together
@@ -52,7 +52,8 @@ def subgroups(
     A group of fewer than ten patients is put together with the smaller of its neighbours in ``order``, until no such
     group is left. (Hiding it alone would not do: its size is what the others lack of the total.) Fewer than ten
     patients in all make no group. Of a group with fewer than ten patients who died or who survived, only samples and
-    patients are counted.
+    patients are counted. Where that is one group alone, the next smallest is treated alike: else its deaths would be
+    what the others lack of the total.
 
     Args:
         labels: 0 or 1 (died), ``[sample]``.
@@ -75,13 +76,13 @@ def subgroups(
     of = np.asarray(groups, dtype=str)
     if of.shape != y.shape:
         raise ValueError(f"groups has shape {of.shape}, labels {y.shape}")
+    merged = _merged(of, who, order)
+    parts = [np.isin(of, names) for names in merged]
+    shown = _shown(y, who, parts)
     found = []
-    for names in _merged(of, who, order):
-        inside = np.isin(of, names)
-        deaths = int(y[inside].sum())
-        shown = min(np.unique(who[inside & (y == died)]).size for died in (True, False)) >= LEAST_OF_A_CLASS
+    for number, (names, inside) in enumerate(zip(merged, parts, strict=True)):
         figures = None
-        if shown:
+        if number in shown:
             drawn = {"resamples": resamples, "seed": seed}
             figures = prediction_metrics(y[inside], p[inside], who[inside], threshold=threshold, **drawn)
             figures["brier"] = calibration_metrics(y[inside], mended[inside], who[inside], **drawn)["brier"]
@@ -92,11 +93,23 @@ def subgroups(
                 group=", ".join(names),
                 samples=int(inside.sum()),
                 patients=np.unique(who[inside]).size,
-                deaths=deaths if shown else None,
+                deaths=int(y[inside].sum()) if number in shown else None,
                 figures=figures,
             )
         )
     return tuple(found)
+
+
+def _shown(y: _ANY, who: _ANY, parts: Sequence[npt.NDArray[np.bool_]]) -> set[int]:
+    """Return which parts are shown with their deaths: never all but one."""
+
+    def fewest(inside: npt.NDArray[np.bool_]) -> int:
+        return min(np.unique(who[inside & (y == died)]).size for died in (True, False))
+
+    shown = {number for number, inside in enumerate(parts) if fewest(inside) >= LEAST_OF_A_CLASS}
+    if shown and len(shown) == len(parts) - 1:
+        shown.remove(min(shown, key=lambda number: np.unique(who[parts[number]]).size))
+    return shown
 
 
 def _merged(of: _ANY, who: _ANY, order: Sequence[str] | None) -> list[list[str]]:

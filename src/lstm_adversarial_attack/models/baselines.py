@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.model_selection import StratifiedGroupKFold
@@ -21,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from lstm_adversarial_attack.datasets import Tensors, concatenated
+from lstm_adversarial_attack.datasets import Tensors
 
 Floats = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.int64]
@@ -29,8 +28,6 @@ Groups = npt.NDArray[np.int64]
 #: Inner folds over patients, for the regression's penalty and for predictions of the training samples themselves.
 _FOLDS = 5
 _SMALLEST_PROBABILITY = 1e-6
-#: Share of features whose series a made-up sample has from another patient.
-_EXCHANGED = 0.3
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
@@ -116,11 +113,19 @@ def _gradient_boosting(x: Floats, y: Groups, _patients: Groups, seed: int) -> An
     ).fit(x, y)
 
 
+def _extra_trees(x: Floats, y: Groups, _patients: Groups, seed: int) -> Any:
+    trees = ExtraTreesClassifier(100, min_samples_leaf=3, max_features=0.3, random_state=seed % 2**32)
+    return make_pipeline(SimpleImputer(strategy="median"), trees).fit(x, y)
+
+
 _FITTED: dict[str, Callable[[Floats, Groups, Groups, int], Any]] = {
     "logistic-regression": _logistic_regression,
     "gradient-boosting": _gradient_boosting,
+    "extra-trees": _extra_trees,
 }
-BASELINES = tuple(_FITTED)
+#: Those that are judged beside the LSTM.
+BASELINES = ("logistic-regression", "gradient-boosting")
+_TEACHERS = ("gradient-boosting", "extra-trees", "logistic-regression")
 
 
 def fit_baseline(name: str, train: Tensors, patients: Groups, seed: int = 0) -> Baseline:
@@ -140,62 +145,25 @@ def _fitted(name: str, x: Floats, y: Groups, patients: Groups, seed: int) -> Bas
     return Baseline(_FITTED[name](x[:, known], y, patients, seed), known)
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """What a teacher says of the training samples, and of samples made up from them.
+def lesson(train: Tensors, patients: Groups, seed: int = 0) -> Tensor:
+    """Return what the teachers say of the training samples together: the probability of death [sample], float32.
 
-    Attributes:
-        target: [training samples, then made-up ones] float32, the teacher's probability of death.
-        made_up: samples beside the training samples; their labels mean nothing.
-    """
-
-    target: Tensor
-    made_up: Tensors | None = None
-
-
-def lesson(train: Tensors, patients: Groups, copies: int = 0, seed: int = 0) -> Lesson:
-    """Let gradient boosting teach: each sample is judged by a fit on other patients alone.
-
-    Made-up samples let a pupil learn the teacher's whole function and not only its values at a few thousand points
-    (Bucila, Caruana and Niculescu-Mizil, Model Compression, KDD 2006). Each is a training sample that has whole
-    series of some features, and static data, from another patient; a fit judges those made from patients whom it has
-    not seen.
+    It is that of the mean of their log-odds. Each sample is judged by fits on other patients alone.
 
     Args:
         train: the training samples.
         patients: [sample], who each belongs to.
-        copies: made-up samples for each training sample.
-        seed: of folds and exchanges.
+        seed: of folds and fits.
     """
     x, y = summaries(train.values, *train.context), train.labels.cpu().numpy()
     predicted = np.full(len(y), y.mean())
-    made_up, targets = [], []
-    generator = torch.Generator().manual_seed(seed)
     for fitted_on, left_out in _folds(y, patients, seed):
-        teacher = _fitted("gradient-boosting", x[fitted_on], y[fitted_on], patients[fitted_on], seed)
-        held = train[torch.from_numpy(left_out).to(train.labels.device)]
-        predicted[left_out] = teacher.death_probability(x[left_out])
-        for _ in range(copies):
-            made_up.append(_exchanged(held, generator))
-            columns = summaries(made_up[-1].values, *made_up[-1].context)
-            targets.append(torch.from_numpy(teacher.death_probability(columns)))
-    target = torch.cat([torch.from_numpy(predicted), *targets]).float().to(train.values.device)
-    return Lesson(target, concatenated(made_up) if made_up else None)
-
-
-def _exchanged(samples: Tensors, generator: torch.Generator) -> Tensors:
-    """Return the samples with some series, and some static columns, of other samples in place of their own."""
-    device, count = samples.labels.device, len(samples)
-    donor = torch.randperm(count, generator=generator).to(device)
-    taken = (torch.rand(count, 1, samples.values.shape[2], generator=generator) < _EXCHANGED).to(device)
-    known = (torch.rand(samples.static.shape, generator=generator) < _EXCHANGED).to(device)
-    return Tensors(
-        torch.where(taken, samples.values[donor], samples.values),
-        torch.where(taken, samples.observed[donor], samples.observed),
-        samples.labels,
-        torch.where(known, samples.static[donor], samples.static),
-        torch.where(known, samples.static_observed[donor], samples.static_observed),
-    )
+        said = []
+        for name in _TEACHERS:
+            teacher = _fitted(name, x[fitted_on], y[fitted_on], patients[fitted_on], seed)
+            said.append(torch.from_numpy(teacher.death_probability(x[left_out])).logit())
+        predicted[left_out] = torch.stack(said).mean(dim=0).sigmoid().numpy()
+    return torch.from_numpy(predicted).float().to(train.values.device)
 
 
 def _folds(y: Groups, patients: Groups, seed: int) -> list[tuple[Groups, Groups]]:

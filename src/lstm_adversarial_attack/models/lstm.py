@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,25 @@ from lstm_adversarial_attack.artifacts.contents import Architecture
 from lstm_adversarial_attack.models.inputs import Decay, PiecewiseLinear, blocks_of, running
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"none": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh}
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a network reads of samples, before anything that it learns.
+
+    Attributes:
+        steps: [sample, step, input] float32, of the LSTM.
+        last: [sample, 1, block, feature] float32, of the last hour, for the shortcut.
+        known: [sample, 2 columns] float32, static data and their masks.
+    """
+
+    steps: Tensor
+    last: Tensor
+    known: Tensor
+
+    def __getitem__(self, index: Tensor | slice) -> Read:
+        """Return the samples at ``index``."""
+        return Read(self.steps[index], self.last[index], self.known[index])
 
 
 class LstmClassifier(nn.Module):
@@ -25,16 +45,12 @@ class LstmClassifier(nn.Module):
         self.architecture = architecture
         self.decay = Decay(architecture.features) if architecture.decay else None
         width = len(blocks_of(architecture.inputs)) * architecture.features
-        self.encoding = None
-        if architecture.encoding_bins:
-            self.encoding = PiecewiseLinear(architecture.inputs, architecture.features, architecture.encoding_bins)
-            width = self.encoding.width
         static = 2 * architecture.static_columns
-        self.shortcut = None
+        self.encoding, self.shortcut = None, None
         if architecture.shortcut_units:
-            self.shortcut = self._shortcut(width + static)
-        if self.encoding is not None and not architecture.encoded_steps:
-            width = len(blocks_of(architecture.inputs)) * architecture.features
+            if architecture.encoding_bins:
+                self.encoding = PiecewiseLinear(architecture.inputs, architecture.features, architecture.encoding_bins)
+            self.shortcut = self._shortcut((self.encoding.width if self.encoding else width) + static)
         self.projection: nn.Module = nn.Identity()
         if architecture.projection_units:
             self.projection, width = nn.Linear(width, architecture.projection_units), architecture.projection_units
@@ -71,15 +87,30 @@ class LstmClassifier(nn.Module):
             static: [sample, column] float32, standardised units, 0 where unknown.
             static_observed: [sample, column] bool, whether it is known.
         """
-        known = self._static(values, static, static_observed)
-        blocks = self._blocks(values, observed)
-        steps = self._code(self._steps(blocks), encoded=self.architecture.encoded_steps)
-        states = self._states(self.projection(self._dropped(steps)))
+        return self.decide(self.read(values, observed, static, static_observed))
+
+    @property
+    def reads_alike(self) -> bool:
+        """Whether what is read stays the same while the network learns."""
+        return self.decay is None
+
+    def read(
+        self, values: Tensor, observed: Tensor, static: Tensor | None = None, static_observed: Tensor | None = None
+    ) -> Read:
+        """Return what the network reads of samples; arguments as those of a call."""
+        shown = values if self.decay is None else self.decay(values, observed)
+        blocks = running(shown, observed, self.architecture.inputs)
+        last = blocks[:, -1:] if self.shortcut is not None else blocks[:, :0]
+        return Read(self._steps(blocks).flatten(2), last, self._static(values, static, static_observed))
+
+    def decide(self, read: Read) -> Tensor:
+        """Return logits [sample, 2] for what `read` gave."""
+        states = self._states(self.projection(self._dropped(read.steps)))
         pooled: Tensor = self.state(self._pooled(states))
-        logits: Tensor = self.output(self.head(torch.cat([pooled, known], dim=1)))
+        logits: Tensor = self.output(self.head(torch.cat([pooled, read.known], dim=1)))
         if self.shortcut is not None:
-            last = self._dropped(self._code(blocks[:, -1:], encoded=True))
-            logits = logits + self.shortcut(torch.cat([last.flatten(1), known], dim=1))
+            last = self._dropped(read.last.flatten(2) if self.encoding is None else self.encoding(read.last))
+            logits = logits + self.shortcut(torch.cat([last.flatten(1), read.known], dim=1))
         return logits.softmax(dim=1) if self.architecture.softmax_twice else logits
 
     @torch.no_grad()
@@ -89,22 +120,10 @@ class LstmClassifier(nn.Module):
             shown = values if self.decay is None else self.decay(values, observed)
             self.encoding.fit(shown, observed)
 
-    def _blocks(self, values: Tensor, observed: Tensor) -> Tensor:
-        """Return the numbers of every hour [sample, hour, block, feature]."""
-        shown = values if self.decay is None else self.decay(values, observed)
-        return running(shown, observed, self.architecture.inputs)
-
     def _steps(self, blocks: Tensor) -> Tensor:
         """Return the hours that are steps of the LSTM; the last step is the last hour."""
         apart = self.architecture.hours_per_step
         return blocks[:, (blocks.shape[1] - 1) % apart :: apart]
-
-    def _code(self, blocks: Tensor, *, encoded: bool) -> Tensor:
-        """Return blocks as inputs [sample, hour, input], encoded where there is an encoding."""
-        if encoded and self.encoding is not None:
-            code: Tensor = self.encoding(blocks)
-            return code
-        return blocks.flatten(2)
 
     def _static(self, values: Tensor, static: Tensor | None, static_observed: Tensor | None) -> Tensor:
         """Return static data and masks [sample, 2 columns]; no columns where the classifier reads none."""

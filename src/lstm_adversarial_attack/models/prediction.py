@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lstm_adversarial_attack.datasets import Tensors
 
 #: Samples at once; the encoded inputs of an hour take some ten kilobytes a sample.
-_BATCH = 512
+_BATCH = 256
 
 
 class Classifier(Protocol):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import torch
@@ -17,18 +18,21 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lstm_adversarial_attack.artifacts.contents import Architecture
-from lstm_adversarial_attack.datasets import Tensors, concatenated
+from lstm_adversarial_attack.datasets import Tensors
 from lstm_adversarial_attack.devices import derive_seed
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.models.baselines import Lesson
-from lstm_adversarial_attack.models.lstm import Ensemble, LstmClassifier
-from lstm_adversarial_attack.models.prediction import death_probability, predict_logits
+from lstm_adversarial_attack.models.lstm import Ensemble, LstmClassifier, Read
+from lstm_adversarial_attack.models.prediction import death_probability
 from lstm_adversarial_attack.settings import TrainSettings
 
 _LAST_LR_SHARE = 0.05
 #: Share of the steps in which the learning rate of one-cycle rises, from a twentieth of its peak.
 _RISE = 0.15
 _MOMENTUM = 0.9
+#: Samples that are read, or judged, at once.
+_AT_ONCE = 256
+
+_Sliced = TypeVar("_Sliced", Tensors, "_Samples")
 
 
 class DivergedError(UserError):
@@ -40,7 +44,7 @@ class Epoch(msgspec.Struct, frozen=True):
 
     epoch: int
     train_loss: float
-    validation_loss: float
+    validation_loss: float | None
     validation_auroc: float | None
     validation_auprc: float | None
     member: int = 0  # of an ensemble
@@ -48,7 +52,9 @@ class Epoch(msgspec.Struct, frozen=True):
     @property
     def score(self) -> float:
         """What early stopping maximises: validation AUPRC, or where that is undefined the negative loss."""
-        return -self.validation_loss if self.validation_auprc is None else self.validation_auprc
+        if self.validation_auprc is not None:
+            return self.validation_auprc
+        return -(self.train_loss if self.validation_loss is None else self.validation_loss)
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,6 @@ def architecture_of(settings: TrainSettings, features: int, static_columns: int 
         input_dropout=settings.input_dropout,
         encoding_bins=settings.encoding_bins,
         projection_units=settings.projection_units,
-        encoded_steps=settings.encoded_steps,
         shortcut_units=settings.shortcut_units,
         hours_per_step=settings.hours_per_step,
     )
@@ -99,10 +104,10 @@ def architecture_of(settings: TrainSettings, features: int, static_columns: int 
 
 def fit(
     train: Tensors,
-    validation: Tensors,
+    validation: Tensors | None,
     settings: TrainSettings,
     *,
-    taught: Lesson | None = None,
+    taught: Tensor | None = None,
     mixed_precision: bool = False,
     checkpoint: Path | None = None,
     on_start: Callable[[int], None] = lambda _done: None,
@@ -115,10 +120,10 @@ def fit(
 
     Args:
         train: samples to learn from, on the device to work on.
-        validation: samples to stop by.
+        validation: samples to stop by. With None all epochs are made, and the last one's weights are kept.
         settings: of the network and its training; ``ensemble`` is not read.
-        taught: what a teacher says of the training samples, learned beside the labels with the weight
-            ``settings.distillation``, and of made-up ones.
+        taught: a teacher's probability of death [sample] of the training samples, learned beside the labels with the
+            weight ``settings.distillation``.
         mixed_precision: compute in bfloat16 where that is safe; weights stay float32.
         checkpoint: file written after every epoch, and gone on from where it exists.
         on_start: told how many epochs the checkpoint holds.
@@ -144,7 +149,7 @@ def fit_ensemble(
     validation: Tensors,
     settings: TrainSettings,
     *,
-    taught: Lesson | None = None,
+    taught: Tensor | None = None,
     mixed_precision: bool = False,
     checkpoint: Callable[[int], Path] | None = None,
     on_start: Callable[[int], None] = lambda _done: None,
@@ -182,30 +187,60 @@ def fit_ensemble(
     return EnsembleFit(models[0] if len(models) == 1 else Ensemble(models).eval(), fits)
 
 
+class _Samples:
+    """Labelled samples as the network reads them: once and for all, where that stays the same while it learns."""
+
+    def __init__(self, model: LstmClassifier, samples: Tensors) -> None:
+        self.labels = samples.labels
+        self._given: Tensors | Read = samples
+        if model.reads_alike and len(samples):
+            with torch.no_grad():
+                parts = [model.read(part.values, *part.context) for part in _parts(samples, len(samples), _AT_ONCE)]
+            self._given = Read(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Read)))
+
+    def __getitem__(self, index: Tensor | slice) -> _Samples:
+        chosen = object.__new__(_Samples)
+        chosen.labels, chosen._given = self.labels[index], self._given[index]
+        return chosen
+
+    def split(self, size: int) -> Iterator[_Samples]:
+        """Return ``size`` samples at a time."""
+        return _parts(self, len(self.labels), size)
+
+    def logits(self, model: LstmClassifier) -> Tensor:
+        """Return the logits [sample, 2] of ``model``."""
+        if isinstance(self._given, Read):
+            return model.decide(self._given)
+        logits: Tensor = model(self._given.values, *self._given.context)
+        return logits
+
+
+def _parts(samples: _Sliced, count: int, size: int) -> Iterator[_Sliced]:
+    return (samples[slice(start, start + size)] for start in range(0, count, size))
+
+
 class _Run:
     """The moving parts of a fit: weights, optimizer, history and the best weights so far."""
 
     def __init__(
         self,
         train: Tensors,
-        validation: Tensors,
+        validation: Tensors | None,
         settings: TrainSettings,
-        taught: Lesson | None,
+        taught: Tensor | None,
         *,
         mixed_precision: bool,
     ) -> None:
-        self._train, self._validation, self._settings = train, validation, settings
-        self._target: Tensor | None
-        self._target, self._mixed_precision = None, mixed_precision
-        self._labelled = len(train)  # samples beyond these are made up, and have no label to learn
-        if taught is not None:
-            self._target = taught.target
-            if taught.made_up is not None:
-                self._train = concatenated([train, taught.made_up])
+        self._settings = settings
+        self._target, self._mixed_precision = taught, mixed_precision
         torch.manual_seed(derive_seed(settings.seed, "weights"))
         architecture = architecture_of(settings, train.values.shape[2], train.static.shape[1])
         self._model = LstmClassifier(architecture).to(train.values.device)
         self._model.fit_encoding(train.values, train.observed)
+        self._train = _Samples(self._model, train)
+        self._validation: _Samples | None = None
+        if validation is not None:
+            self._validation = _Samples(self._model, validation)
         self._average: AveragedModel | None = None
         if settings.weight_averaging:
             average = get_ema_multi_avg_fn(settings.weight_averaging)  # type: ignore[no-untyped-call]
@@ -216,12 +251,16 @@ class _Run:
         self._best_weights: dict[str, Tensor] = {}
 
     @property
-    def _judged(self) -> nn.Module:
+    def _judged(self) -> LstmClassifier:
         """What is judged and kept: the network, or the running mean of it."""
-        return self._model if self._average is None else self._average.module
+        model = self._model if self._average is None else self._average.module
+        assert isinstance(model, LstmClassifier)
+        return model
 
     @property
     def _best(self) -> Epoch:
+        if self._validation is None:
+            return self._history[-1]
         return max(self._history, key=lambda epoch: (epoch.score, -epoch.epoch))
 
     @property
@@ -236,12 +275,11 @@ class _Run:
     def one_epoch(self) -> Epoch:
         number = len(self._history) + 1
         torch.manual_seed(derive_seed(self._settings.seed, "epoch", number))
-        order = torch.randperm(len(self._train)).to(self._train.labels.device)
+        order = torch.randperm(len(self._train.labels)).to(self._train.labels.device)
         self._model.train()
         total = torch.zeros((), device=order.device)
         shuffled = self._train[order]  # at once: batches are then views of it
         target = None if self._target is None else self._target[order]
-        labelled = order < self._labelled
         size = self._settings.batch_size
         starts = range(0, len(order), size)
         for done, start in enumerate(starts):
@@ -249,24 +287,21 @@ class _Run:
             for group in self._optimizer.param_groups:
                 group["lr"] = lr_at(self._settings, number - 1 + done / len(starts))
             batch = shuffled[part]
-            loss = self._step(batch, None if target is None else target[part], labelled[part])
-            total += loss * len(batch)
-        epoch = _judge(self._judged, self._validation, number, float(total) / len(self._train))
+            loss = self._step(batch, None if target is None else target[part])
+            total += loss * len(batch.labels)
+        epoch = _judge(self._judged, self._validation, number, float(total) / len(order))
         self._history.append(epoch)
         if self._best.epoch == number:
             self._best_weights = {name: w.detach().clone() for name, w in self._judged.state_dict().items()}
         return epoch
 
-    def _step(self, batch: Tensors, target: Tensor | None, labelled: Tensor) -> Tensor:
-        with torch.autocast(labelled.device.type, torch.bfloat16, enabled=self._mixed_precision):
-            logits = self._model(batch.values, *batch.context).float()
-        if target is None:
-            loss = cross_entropy(logits, batch.labels, weight=self._class_weights)
-        else:
-            share = torch.where(labelled, self._settings.distillation, 1.0)
-            by_label = cross_entropy(logits, batch.labels, weight=self._class_weights, reduction="none")
-            by_target = binary_cross_entropy_with_logits(logits[:, 1] - logits[:, 0], target, reduction="none")
-            loss = ((1 - share) * by_label + share * by_target).mean()
+    def _step(self, batch: _Samples, target: Tensor | None) -> Tensor:
+        with torch.autocast(batch.labels.device.type, torch.bfloat16, enabled=self._mixed_precision):
+            logits = batch.logits(self._model).float()
+        loss = cross_entropy(logits, batch.labels, weight=self._class_weights)
+        if target is not None:
+            by_target = binary_cross_entropy_with_logits(logits[:, 1] - logits[:, 0], target)
+            loss = loss + self._settings.distillation * (by_target - loss)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.gradient_clip)
@@ -293,7 +328,7 @@ class _Run:
         partial.replace(path)
 
     def load(self, path: Path) -> None:
-        device = str(self._train.values.device)
+        device = str(self._train.labels.device)
         with safe_open(path, framework="pt", device=device) as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             self._history = msgspec.json.decode(file.metadata()["history"], type=list[Epoch])
@@ -335,11 +370,19 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _judge(model: nn.Module, validation: Tensors, number: int, train_loss: float) -> Epoch:
-    logits = predict_logits(model, validation)
+def _judge(model: LstmClassifier, validation: _Samples | None, number: int, train_loss: float) -> Epoch:
+    if not math.isfinite(train_loss):
+        raise DivergedError(f"training diverged in epoch {number}: its loss is no number; lower --lr")
+    if validation is None:
+        return Epoch(number, train_loss, None, None, None)
+    model.eval()
+    with torch.no_grad():
+        logits = torch.cat([part.logits(model) for part in validation.split(_AT_ONCE)])
     if not logits.isfinite().all():
         raise DivergedError(f"training diverged in epoch {number}: its outputs are no numbers; lower --lr")
     loss = float(cross_entropy(logits, validation.labels))
+    if not math.isfinite(loss):
+        raise DivergedError(f"training diverged in epoch {number}: its loss is no number; lower --lr")
     labels, probability = validation.labels.cpu().numpy(), death_probability(logits).cpu().numpy()
     both = 0 < labels.sum() < len(labels)
     return Epoch(

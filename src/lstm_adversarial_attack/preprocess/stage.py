@@ -105,4 +105,4 @@ def _write_tensors(path: Path, prepared: Prepared, progress: StageProgress) -> C
     return cells
 
 
-STAGE = Stage(name="preprocess", makes="dataset", takes=("events",), run=run, identity=identity)
+STAGE = Stage(name="preprocess", makes="dataset", takes=("events",), run=run, identity=identity, on_device=False)

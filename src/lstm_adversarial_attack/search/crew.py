@@ -100,7 +100,7 @@ class Crew:
             return ours and worker not in self._workers
 
         if any(is_dead(trial) for trial in running(study)):
-            with self._place.claim():
+            with self._place.claim(study):
                 self._place.revive(study, is_dead)
 
     def _end(self, study: optuna.Study) -> None:

@@ -27,7 +27,7 @@ from lstm_adversarial_attack.sources.postgres import Address, connect, one_line,
 _URL = "postgresql+psycopg2://"
 #: SQLSTATE of what a server refuses for want of a right, or because it is a read-only copy.
 _NO_RIGHT = ("42501", "25006")
-#: libpq notices within a minute that a server has vanished without a word.
+#: libpq notices within a minute that a server has vanished without a word, and a server that a client has.
 _KEEPALIVE = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
 
 
@@ -73,10 +73,10 @@ class Database(Place):
             return make_study(name, storage)
 
     @contextmanager
-    def claim(self) -> Iterator[Callable[[], bool]]:
+    def claim(self, study: optuna.Study) -> Iterator[Callable[[], bool]]:
         """Keep others from claiming while the block runs; the server takes the lock back from who is killed."""
-        where = self._parsed
-        with closing(patiently(lambda: _locked(where))) as connection:
+        where, name = self._parsed, study.study_name
+        with closing(patiently(lambda: _locked(where, name))) as connection:
             yield lambda: _answers(connection)
 
     def tidy(self, study: optuna.Study) -> None:
@@ -119,10 +119,15 @@ def _id_of(trial: optuna.Trial) -> int:
 
 
 def _connect(where: Address) -> psycopg2.extensions.connection:
-    """Connect, with the schema first in the search path, and times in one zone: stale is told by their difference."""
+    """Connect, with the schema first in the search path, and times in one zone: stale is told by their difference.
+
+    A server that looks whether the client is there gives a lock back soon whose holder has vanished.
+    """
     connection = connect(Address({**_KEEPALIVE, **where.parameters}, where.schema, where.shown))
     with connection.cursor() as cursor:
         cursor.execute("set timezone to 'UTC'")
+        for name, value in _KEEPALIVE.items():
+            cursor.execute(f"set tcp_{name} to {value}")
         if where.schema:
             cursor.execute(sql.SQL("set search_path to {}").format(sql.Identifier(where.schema)))
     connection.commit()
@@ -137,11 +142,18 @@ def _make_schema(connection: psycopg2.extensions.connection, name: str) -> None:
     connection.commit()
 
 
-def _locked(where: Address) -> psycopg2.extensions.connection:
-    """Return a connection that claims."""
+def _locked(where: Address, study: str) -> psycopg2.extensions.connection:
+    """Return a connection that claims.
+
+    The lock is of the study and its table, however the address leads there: with or without a schema.
+    """
     connection = _connect(where)
     try:
-        _lock(connection, "claim")
+        with connection.cursor() as cursor:
+            cursor.execute("select 'studies'::regclass::oid")
+            row = cursor.fetchone()
+        assert row is not None
+        _lock(connection, f"claim {row[0]} {study}")
     except BaseException:
         connection.close()
         raise

@@ -13,6 +13,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 
 from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.sources.postgres import one_line
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ def patiently(action: Callable[[], T], say: Callable[[str], None] = lambda _text
     """Return what ``action`` returns, asked again while the server is away.
 
     Raises:
-        UserError: it has been away for ten minutes.
+        UserError: it has been away for ten minutes; with the words of the last try.
     """
     begun, pause = time.monotonic(), _FIRST_PAUSE_S
     while True:
@@ -46,7 +47,11 @@ def patiently(action: Callable[[], T], say: Callable[[str], None] = lambda _text
             if not away:
                 raise
             if time.monotonic() - begun > _PATIENCE_S:
-                raise UserError("the study's server has been away for ten minutes; start again to go on") from error
+                cause = cause_of(error)
+                reason = one_line(cause) if cause else str(error)
+                raise UserError(
+                    f"the study's server has been away for ten minutes ({reason}); start again to go on"
+                ) from error
             if pause == 2 * _FIRST_PAUSE_S:  # a connection that broke is back at once
                 say("the study's server does not answer; waiting for it")
         time.sleep(pause)

@@ -39,7 +39,7 @@ class Place(ABC):
         """
 
     @abstractmethod
-    def claim(self) -> AbstractContextManager[Callable[[], bool]]:
+    def claim(self, study: optuna.Study) -> AbstractContextManager[Callable[[], bool]]:
         """Keep others from claiming while the block runs; what it yields tells whether they still are kept."""
 
     def tidy(self, study: optuna.Study) -> None:
@@ -58,7 +58,7 @@ class Place(ABC):
 
     def give_up(self, study: optuna.Study, trial: optuna.Trial) -> None:
         """Leave a trial to others, because this worker ends."""
-        with self.claim():
+        with self.claim(study):
             self.revive(study, lambda other: other.number == trial.number)
 
     def beating(self, study: optuna.Study, trial: optuna.Trial) -> AbstractContextManager[None]:  # noqa: ARG002
@@ -91,7 +91,7 @@ class Journal(Place):
         return self.file.with_suffix(".claim")
 
     @contextmanager
-    def claim(self) -> Iterator[Callable[[], bool]]:
+    def claim(self, study: optuna.Study) -> Iterator[Callable[[], bool]]:  # noqa: ARG002
         """Keep others from claiming while the block runs."""
         with nullcontext() if self.alone else _locked(self._claim_file):
             yield lambda: True

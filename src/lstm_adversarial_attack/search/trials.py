@@ -129,27 +129,38 @@ def running(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def draw(study: optuna.Study, plan: Plan, number: int) -> optuna.Trial:
-    """Begin a trial: one that waits, or one drawn from a seed that depends on its number and on nothing before it."""
+    """Begin a trial: one that waits, or one drawn anew.
+
+    The seed depends on its number, on how many trials were given up, and on nothing before it.
+    """
+    given_up = _given_up(study)
+    place = (number, given_up) if given_up else (number,)
     if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        fixed = _fixed(plan, number)
+        fixed = _fixed(plan, *place)
         if fixed:
             study.enqueue_trial(fixed)
     study.sampler = optuna.samplers.TPESampler(
-        seed=derive_seed(plan.seed, "sampler", number) % 2**32, n_startup_trials=START_UP_TRIALS
+        seed=derive_seed(plan.seed, "sampler", *place) % 2**32, n_startup_trials=START_UP_TRIALS
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that nobody writes heartbeats: `Database` does
         return study.ask()
 
 
-def _fixed(plan: Plan, number: int) -> dict[str, Any]:
-    """Return the parameters that the trial does not draw."""
-    if number == 0:
+def _given_up(study: optuna.Study) -> int:
+    """Return how many trials have killed their worker as often as they are tried, so that others take their place."""
+    failed = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    return sum(len(trial.system_attrs.get("retry_history", ())) >= _MOST_RETRIES for trial in failed)
+
+
+def _fixed(plan: Plan, number: int, *given_up: int) -> dict[str, Any]:
+    """Return the parameters that the trial does not draw. Where trials were given up, the first draws like others."""
+    if number == 0 and not given_up:
         return plan.first
     if number >= START_UP_TRIALS or not plan.first:
         return {}
     names = list(plan.first)
-    random = Random(derive_seed(plan.seed, "start-up", number))
+    random = Random(derive_seed(plan.seed, "start-up", number, *given_up))
     drawn = set(random.sample(names, max(1, round(plan.vary * len(names)))))
     return {name: value for name, value in plan.first.items() if name not in drawn}
 

@@ -48,16 +48,17 @@ def work(
     """
     while True:
         attempt = None
-        with place.claim() as still_mine:
+        with place.claim(study) as still_mine:
             place.tidy(study)
             if is_over(study, plan, clock):
                 return
             number = len(finished(study)) + len(running(study))
             if number < plan.trials:
                 trial = draw(study, plan, number)
-                if still_mine():  # else whoever claims next finds the trial without a worker
-                    place.sign(trial, worker)
-                    attempt = Attempt(trial, number, lambda: clock.over(study))
+                with suppress(UpdateFinishedTrialError):  # who has claimed meanwhile took it for one without a worker
+                    if still_mine():  # else whoever claims next will
+                        place.sign(trial, worker)
+                        attempt = Attempt(trial, number, lambda: clock.over(study))
         if attempt is None:
             time.sleep(_WAIT_S)
         else:

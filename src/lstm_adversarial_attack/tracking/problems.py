@@ -5,9 +5,9 @@ Messages of exceptions are not passed on: MLflow's hold the whole address of the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 _REFUSED = (401, 403)
 _SERVER_ERROR = 500
@@ -51,11 +51,13 @@ def explain(error: BaseException) -> Problem:
 
 def shown(address: str) -> str:
     """Return an address of a store without user, password and options."""
-    parts = urlsplit(address)
-    if not parts.netloc:
+    scheme, separator, rest = address.partition("://")
+    if not separator:
         return address.partition("?")[0]
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
+    user, _, place = rest.rpartition("@")  # before all else: a password may hold / ? and #
+    if "=" in user.partition("?")[2]:  # or the @ is of the options, and what follows it is no place
+        return f"{scheme}://..."
+    return f"{scheme}://{re.split('[?#]', place)[0]}".rstrip("/")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

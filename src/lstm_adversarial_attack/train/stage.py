@@ -47,7 +47,7 @@ def run(context: Context) -> None:
     taught = None
     if settings.distillation:
         progress.start("second target")
-        taught = lesson(train, _patients(dataset), settings.made_up_samples, settings.seed)
+        taught = lesson(train, _patients(dataset), settings.seed)
     fitted = fit_ensemble(
         train,
         dataset.tensors[dataset.of_split("validation")],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from lstm_adversarial_attack.datasets import LoadedDataset, Tensors
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.models.baselines import Lesson, lesson
+from lstm_adversarial_attack.models.baselines import lesson
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,12 @@ class Fold:
         fitted_on: [n] int64, which of them to learn from.
         left_out: [m] int64, which of them to stop and judge by.
         seed: of what gradient boosting teaches.
-        lessons: what it taught already, by the number of copies.
     """
 
     dataset: LoadedDataset
     fitted_on: Tensor
     left_out: Tensor
     seed: int
-    lessons: dict[int, Lesson] = field(default_factory=dict)
 
     @property
     def train(self) -> Tensors:
@@ -43,11 +42,10 @@ class Fold:
         """Samples to stop and judge by."""
         return self.dataset.tensors[self.left_out]
 
-    def lesson(self, copies: int) -> Lesson:
-        """Return what gradient boosting teaches of the samples to learn from; made once, for all trials."""
-        if copies not in self.lessons:
-            self.lessons[copies] = lesson(self.train, _patients(self.dataset, self.fitted_on), copies, self.seed)
-        return self.lessons[copies]
+    @cached_property
+    def lesson(self) -> Tensor:
+        """What gradient boosting teaches of the samples to learn from [sample]; made once, for all trials."""
+        return lesson(self.train, _patients(self.dataset, self.fitted_on), self.seed)
 
 
 def folds_of(dataset: LoadedDataset, folds: int, seed: int) -> list[Fold]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
 import optuna
 from threadpoolctl import threadpool_limits
 
 from lstm_adversarial_attack.artifacts import Artifact
 from lstm_adversarial_attack.artifacts.contents import Search
 from lstm_adversarial_attack.datasets import load_dataset
-from lstm_adversarial_attack.devices import derive_seed, describe, prepare
+from lstm_adversarial_attack.devices import derive_seed, describe, is_mixed, prepare
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.models.training import DivergedError, Epoch, fit
 from lstm_adversarial_attack.search import Attempt, Journal, Objective, Place, Plan, search
@@ -57,7 +58,8 @@ def run(context: Context) -> None:
         on_trial=tell,
         say=progress.say,
     )
-    context.draft.write_json("search.json", found)
+    events = context.inputs["dataset"].manifest.inputs["events"]
+    context.draft.write_json("search.json", msgspec.structs.replace(found, events=events))
     context.draft.rows["trials"] = len(found.trials)
     context.draft.environment["device"] = describe(prepare(execution))
     progress.say(f"best of {len(found.trials)} trials: AUPRC {found.best_value:.3f}")
@@ -79,6 +81,7 @@ def _place(context: Context, workers: int) -> Place:
 def objective_of(artifact: Artifact, settings: TuneSettings, execution: Execution) -> Objective:
     """Return the score of a trial: the best AUPRC of its fit, or the mean over folds."""
     device = prepare(execution)
+    mixed_precision = is_mixed(execution, device)
     threadpool_limits(execution.threads)
     folds = folds_of(load_dataset(artifact, device), settings.folds, settings.seed)
 
@@ -90,14 +93,16 @@ def objective_of(artifact: Artifact, settings: TuneSettings, execution: Executio
             **suggest(attempt.trial, settings.space),
         )
         try:
-            return mean_score(folds, chosen, attempt.report)
+            return mean_score(folds, chosen, attempt.report, mixed_precision=mixed_precision)
         except DivergedError as error:
             raise optuna.TrialPruned from error
 
     return objective
 
 
-def mean_score(folds: list[Fold], settings: TrainSettings, report: Callable[..., None]) -> float:
+def mean_score(
+    folds: list[Fold], settings: TrainSettings, report: Callable[..., None], *, mixed_precision: bool = False
+) -> float:
     """Fit on each fold and return the mean of their best scores.
 
     ``report`` is told after every epoch. Its steps go on from fold to fold, by as many as a fit may have epochs; the
@@ -111,8 +116,8 @@ def mean_score(folds: list[Fold], settings: TrainSettings, report: Callable[...,
             best[-1] = max(best[-1], epoch.score)
             report(sum(best) / len(best), first_step + epoch.epoch, may_prune=epoch.epoch > _WARM_UP)
 
-        taught = fold.lesson(settings.made_up_samples) if settings.distillation else None
-        fit(fold.train, fold.validation, settings, taught=taught, on_epoch=tell)
+        taught = fold.lesson if settings.distillation else None
+        fit(fold.train, fold.validation, settings, taught=taught, mixed_precision=mixed_precision, on_epoch=tell)
     return sum(best) / len(best)
 
 
