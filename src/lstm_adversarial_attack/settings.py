@@ -262,6 +262,9 @@ class TuneSettings:
     """Seed of the sampler and of each trial's training."""
 
 
+AttackMethod = Literal["frontier", "greedy", "ista", "sigma-zero", "fmn", "reference", "random", "gradient-free"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class AttackSettings:
     """The attack and the samples it is made on."""
@@ -272,29 +275,61 @@ class AttackSettings:
     max_samples: Natural = 0
     """Most samples to attack (the first in the dataset's order); 0 attacks all."""
 
-    steps: Count = 200
-    """Gradient steps a sample; the attack goes on after the first success."""
+    method: AttackMethod = "frontier"
+    """How. frontier: the sparsest and the smallest example and the whole trade-off between, in one go. greedy: cells at
+    their bounds, one by one. ista: proximal gradient. sigma-zero and fmn: published attacks on the number of cells (fmn
+    --norm l1: on their sum). reference: the published reference system's loop. random and gradient-free: controls."""
 
-    lr: Positive = 0.5
-    """Step size in standardised units; it falls along a cosine to a tenth."""
+    steps: Count = 300
+    """Budget of a sample in gradient evaluations; a forward pass alone counts a third. The attack goes on after its first
+    success."""
 
-    sparsity: Share = 0.5
-    """Weight of the L1 term at the first step, as a share of the largest entry of the gradient; it then adapts to
-    each sample."""
+    width: Count | None = None
+    """Cells tried in a round of frontier and greedy; 8 if not given."""
+
+    descent: Share | None = None
+    """Share of the budget for the first descent of frontier; 0.2 if not given."""
+
+    lr: Positive | None = None
+    """Step size of ista, sigma-zero, fmn and reference; each has a default of its own."""
+
+    sparsity: Share | None = None
+    """First weight of the L1 term of ista, as a share of the largest entry of the gradient; 0.5 if not given."""
+
+    acceleration: Literal["none", "fista", "adam"] | None = None
+    """Of ista; fista if not given."""
+
+    sigma: Positive | None = None
+    """Smoothness of the count of sigma-zero; 0.001 if not given."""
+
+    norm: Literal["l0", "l1"] | None = None
+    """What fmn makes small; l0 if not given."""
+
+    weight: Positive | None = None
+    """Weight and threshold of the reference system's norm; 1.6e-5 if not given."""
+
+    optimizer: Literal["adam", "rmsprop", "sgd"] | None = None
+    """Of reference; sgd if not given."""
 
     kappa: Annotated[float, Meta(ge=0)] = 0.0
     """Margin by which the logits must be turned for an example to count."""
 
-    chunk_size: Count = 128
+    chunk_size: Count = 256
     """Samples attacked at once; a finished chunk survives a kill. A GPU is fastest with thousands."""
+
+    seed: Natural = 0
+    """Seed of the methods that draw by lot."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttackTuneSettings:
     """The search for the attack's settings, judged on validation patients.
 
-    Step size and first weight of the L1 term are searched; what is not searched has the defaults of attack.
+    What is searched depends on the method; what is not searched has the defaults of attack.
     """
+
+    method: AttackMethod = "frontier"
+    """Method whose settings are searched; all but the controls have some."""
 
     trials: Count = 6
     """Finished trials to end with."""

@@ -113,19 +113,19 @@ def test_examples_of_clipped_data_stay_within_the_clip(finish: Callable[..., Run
 
 
 def test_what_the_user_asks_for_beats_what_a_search_found(finish: Callable[..., Run], tmp_path: Path) -> None:
-    out = finish(tmp_path / "run", "synthetic:600", "--train.hidden-units", 16, "--attack.lr", 0.123).out
+    out = finish(tmp_path / "run", "synthetic:600", "--train.hidden-units", 16, "--attack.descent", 0.123).out
     model, attack = read_json(out / "model" / "model.json"), read_json(out / "examples" / "attack.json")
     assert model["architecture"]["hidden_units"] == model["settings"]["hidden_units"] == 16
-    assert attack["settings"]["lr"] == 0.123
+    assert attack["settings"]["descent"] == 0.123
     found = (
         read_json(out / "hyperparameters" / "search.json")["best"],
         read_json(out / "attack-settings" / "search.json")["best"],
     )
     assert model["settings"]["dropout"] == found[0]["dropout"]
-    assert attack["settings"]["sparsity"] == found[1]["sparsity"]
+    assert attack["settings"]["width"] == found[1]["width"]
     page = (out / "report" / "report.html").read_text()
     assert "hidden_units 16" in page
-    assert "lr 0.123" in page
+    assert "descent 0.123" in page
 
 
 def test_counts_are_kept_from_stage_to_stage(synthetic_run: Run) -> None:

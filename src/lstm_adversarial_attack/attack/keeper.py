@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 from torch import Tensor
 
@@ -9,8 +11,8 @@ from lstm_adversarial_attack.attack.problem import Problem
 from lstm_adversarial_attack.attack.result import Kind, Size
 
 #: What the best at each number of changed cells is the best in.
-SIZES: tuple[Size, ...] = ("l1", "linf", "cost")
-KINDS: tuple[Kind, ...] = ("first", "sparsest", "smallest")
+SIZES: tuple[Size, ...] = get_args(Size)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Keeper:

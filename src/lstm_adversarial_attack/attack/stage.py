@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -12,15 +11,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lstm_adversarial_attack.artifacts.contents import AttackCard, Search
-from lstm_adversarial_attack.attack.result import AttackResult, Found, Kind
+from lstm_adversarial_attack.attack.keeper import KINDS, SIZES
+from lstm_adversarial_attack.attack.result import AttackResult, Found, Frontier, joined
 from lstm_adversarial_attack.attack.target import Target, load_target
 from lstm_adversarial_attack.devices import describe, prepare
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.frames import EXAMPLES, PERTURBATIONS, typed, with_features
 from lstm_adversarial_attack.settings import AttackSettings, as_manifest, with_found
 from lstm_adversarial_attack.stage import Context, Stage
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def run(context: Context) -> None:
@@ -49,7 +47,7 @@ def run(context: Context) -> None:
         if not known:
             _save(results[-1], file)
             progress.advance(len(chunk), f"{turned} turned")
-    result = _joined(results)
+    result = joined(results)
     examples = _examples(target, chosen, result)
     draft.write_frame("examples.parquet", examples, EXAMPLES)
     schema = with_features(PERTURBATIONS, target.dataset.features.names)
@@ -63,13 +61,10 @@ def _save(result: AttackResult, path: Path) -> None:
     tensors = {"gradients": result.gradients, "forwards": result.forwards}
     for kind in KINDS:
         found = result.found(kind)
-        cells = found.delta.nonzero()
-        tensors |= {
-            f"{kind}.cells": cells,
-            f"{kind}.deltas": found.delta[tuple(cells.T)],
-            f"{kind}.shape": torch.tensor(found.delta.shape),
-            f"{kind}.iteration": found.iteration,
-        }
+        tensors |= {f"{kind}.{name}": getattr(found, name) for name in ("cells", "changes", "iteration")}
+    for size, frontier in result.frontier.items():
+        tensors |= {f"frontier.{size}.{name}": getattr(frontier, name) for name in ("sizes", "cells", "changes")}
+    tensors["shape"] = torch.tensor(result.first.shape)
     partial = path.with_suffix(".partial")
     save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial)
     partial.replace(path)
@@ -77,26 +72,16 @@ def _save(result: AttackResult, path: Path) -> None:
 
 def _load(path: Path, device: torch.device) -> AttackResult:
     tensors = load_file(path, device=str(device))
-    found = {}
-    for kind in KINDS:
-        delta = torch.zeros(tuple(tensors[f"{kind}.shape"].tolist()), device=device)
-        delta[tuple(tensors[f"{kind}.cells"].T)] = tensors[f"{kind}.deltas"]
-        found[kind] = Found(delta, tensors[f"{kind}.iteration"])
-    return AttackResult(**found, gradients=tensors["gradients"], forwards=tensors["forwards"])
-
-
-def _joined(results: list[AttackResult]) -> AttackResult:
-    def found(kind: Kind) -> Found:
-        parts = [result.found(kind) for result in results]
-        return Found(torch.cat([p.delta for p in parts]), torch.cat([p.iteration for p in parts]))
-
-    return AttackResult(
-        found("first"),
-        found("sparsest"),
-        found("smallest"),
-        torch.cat([r.gradients for r in results]),
-        torch.cat([r.forwards for r in results]),
-    )
+    samples, hours, features = tensors["shape"].tolist()
+    shape = (samples, hours, features)
+    found = {
+        kind: Found(shape, *(tensors[f"{kind}.{name}"] for name in ("cells", "changes", "iteration"))) for kind in KINDS
+    }
+    frontier = {
+        size: Frontier(shape, *(tensors[f"frontier.{size}.{name}"] for name in ("sizes", "cells", "changes")))
+        for size in SIZES
+    }
+    return AttackResult(**found, frontier=frontier, gradients=tensors["gradients"], forwards=tensors["forwards"])
 
 
 def _examples(target: Target, chosen: Tensor, result: AttackResult) -> pl.DataFrame:
@@ -140,9 +125,9 @@ def _perturbations(target: Target, chosen: Tensor, result: AttackResult) -> pl.D
     frames = []
     for kind in KINDS:
         found = result.found(kind)
-        cells = found.delta.nonzero()
+        cells = found.cells
         row, hour, feature = (column.cpu().numpy() for column in cells.T)
-        delta = found.delta[tuple(cells.T)].cpu().numpy()
+        delta = found.changes.cpu().numpy()
         sample = chosen[cells[:, 0]]
         original = dataset.tensors.values[sample, cells[:, 1], cells[:, 2]].cpu().numpy()
         columns = {

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import inspect
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lstm_adversarial_attack.artifacts import Artifact
 from lstm_adversarial_attack.attack.engine import attack
+from lstm_adversarial_attack.attack.methods import METHODS
 from lstm_adversarial_attack.attack.result import AttackResult
 from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
 from lstm_adversarial_attack.errors import UserError
@@ -17,6 +20,7 @@ from lstm_adversarial_attack.settings import AttackSettings
 
 #: Standardised units by which float32 may miss a bound, such as a saturation of 100 %.
 _SLACK = 1e-4
+_OF_EVERY_METHOD = {"problem", "keeper", "steps", "seed"}
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,12 @@ class Target:
             lower=self.lower,
             upper=self.upper,
             editable=(batch.values >= self.lower - _SLACK) & (batch.values <= self.upper + _SLACK),
+            method=settings.method,
             steps=settings.steps,
-            lr=settings.lr,
-            sparsity=settings.sparsity,
             kappa=settings.kappa,
+            seed=settings.seed,
+            batch_size=len(index),
+            **options_of(settings),
         )
 
     def death_probability(self, index: Tensor, delta: Tensor | None = None) -> Tensor:
@@ -70,6 +76,25 @@ class Target:
         if delta is not None:
             samples = replace(samples, values=samples.values + delta)
         return death_probability(predict_logits(self.decision.model, samples))
+
+
+def options_of(settings: AttackSettings) -> dict[str, Any]:
+    """Return the options of the method that were given a value.
+
+    Raises:
+        UserError: one of them is none of the method's.
+    """
+    names = {name for method in METHODS.values() for name in inspect.signature(method).parameters}
+    given = {
+        field.name: getattr(settings, field.name)
+        for field in fields(settings)
+        if field.name in names - _OF_EVERY_METHOD and getattr(settings, field.name) is not None
+    }
+    known = inspect.signature(METHODS[settings.method]).parameters
+    for name in given.keys() - known.keys():
+        has = ", ".join(f"--{other}" for other in known if other not in _OF_EVERY_METHOD) or "none"
+        raise UserError(f"--{name} is no option of method {settings.method}, which has: {has}")
+    return given
 
 
 def load_target(dataset_artifact: Artifact, model_artifact: Artifact, device: torch.device) -> Target:

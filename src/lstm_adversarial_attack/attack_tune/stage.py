@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import optuna
@@ -9,6 +10,7 @@ import torch
 
 from lstm_adversarial_attack.artifacts.contents import Search
 from lstm_adversarial_attack.attack import AttackResult
+from lstm_adversarial_attack.attack.methods import METHODS
 from lstm_adversarial_attack.attack.target import load_target
 from lstm_adversarial_attack.devices import describe, prepare
 from lstm_adversarial_attack.errors import UserError
@@ -27,17 +29,45 @@ def area(result: AttackResult, max_cells: int) -> float:
     return float((1 - cells.double() / max_cells).mean())
 
 
-def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Draw the attack's settings of a trial, fields of `AttackSettings`."""
-    return {
-        "lr": trial.suggest_float("lr", 0.1, 3.0, log=True),
-        "sparsity": trial.suggest_float("sparsity", 0.05, 0.95),
-    }
+#: What is searched of each method: ranges of numbers, "log" where they are drawn on a scale of logarithms, or choices.
+SPACES: dict[str, dict[str, tuple[Any, ...]]] = {
+    "frontier": {"width": (2, 24), "descent": (0.1, 0.6)},
+    "greedy": {"width": (2, 48)},
+    "ista": {"lr": (0.003, 1.0, "log"), "sparsity": (0.05, 0.95), "acceleration": ("none", "fista", "adam")},
+    "sigma-zero": {"lr": (0.1, 3.0, "log"), "sigma": (1e-5, 1e-1, "log")},
+    "fmn": {"lr": (0.1, 10.0, "log")},
+    "reference": {
+        "lr": (1e-5, 1.0, "log"),
+        "weight": (1e-7, 1.0, "log"),
+        "optimizer": ("adam", "rmsprop", "sgd"),
+    },
+}
+
+
+def suggest(trial: optuna.Trial, method: str) -> dict[str, Any]:
+    """Draw the settings of ``method`` for a trial, fields of `AttackSettings`."""
+    drawn: dict[str, Any] = {}
+    for name, (low, high, *more) in SPACES[method].items():
+        if isinstance(low, str):
+            drawn[name] = trial.suggest_categorical(name, (low, high, *more))
+        elif isinstance(low, int):
+            drawn[name] = trial.suggest_int(name, low, high)
+        else:
+            drawn[name] = trial.suggest_float(name, low, high, log="log" in more)
+    return drawn
+
+
+def defaults(method: str) -> dict[str, Any]:
+    """Return the method's own defaults of what is searched."""
+    known = inspect.signature(METHODS[method]).parameters
+    return {name: known[name].default for name in SPACES[method]}
 
 
 def run(context: Context) -> None:
     """Search on correctly classified validation samples; test samples are never looked at."""
     settings: AttackTuneSettings = context.settings
+    if settings.method not in SPACES:
+        raise UserError(f"method {settings.method} is a control and has nothing to search; give another --method")
     device = prepare(context.execution)
     target = load_target(context.inputs["dataset"], context.inputs["model"], device)
     chosen = target.correct("validation", settings.max_samples)
@@ -48,7 +78,8 @@ def run(context: Context) -> None:
     progress = context.progress
 
     def objective(attempt: Attempt) -> float:
-        attack_settings = AttackSettings(steps=settings.steps, **suggest(attempt.trial))
+        drawn = suggest(attempt.trial, settings.method)
+        attack_settings = AttackSettings(method=settings.method, steps=settings.steps, **drawn)
         return area(target.attack(chosen, attack_settings), settings.max_cells)
 
     def tell(so_far: Search) -> None:
@@ -60,7 +91,7 @@ def run(context: Context) -> None:
             name=f"attack-tune-{context.draft.work.name}",
             trials=settings.trials,
             seed=settings.seed,
-            first={"lr": AttackSettings().lr, "sparsity": AttackSettings().sparsity},
+            first=defaults(settings.method),
         ),
         Journal(context.draft.work / "journal.log"),
         objective=settings.objective,

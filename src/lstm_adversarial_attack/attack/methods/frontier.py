@@ -11,9 +11,8 @@ from lstm_adversarial_attack.attack.methods.greedy import add_cells, best_additi
 from lstm_adversarial_attack.attack.problem import Problem
 from lstm_adversarial_attack.attack.result import Size
 
-#: Shares of the budget: the descent from no perturbation, the one from the best, each descent at a number of cells, and
-#: each evening out.
-_DESCENT, _POLISH, _LEVEL, _EVEN = 0.2, 0.1, 0.025, 0.015
+#: Shares of the budget: the descent from the best example, each descent at a number of cells, and each evening out.
+_POLISH, _LEVEL, _EVEN = 0.1, 0.025, 0.015
 #: Radius of the first box as a share of the largest change so far.
 _POLISH_RADIUS, _LEVEL_RADIUS = 0.05, 0.3
 _MOST_CELLS, _WIDTH, _LEVELS = 12, 8, 6
@@ -24,7 +23,7 @@ _HALVINGS = 30
 _TINY = 1e-20
 
 
-def frontier(problem: Problem, keeper: Keeper, *, steps: int = 300) -> None:
+def frontier(problem: Problem, keeper: Keeper, *, steps: int = 300, width: int = 8, descent: float = 0.2) -> None:
     """Find for every sample the sparsest and the smallest example, and the best at each number of cells between.
 
     Cells at their bounds give the sparsest (`greedy.add_cells`, then two cells exchanged for one), a descent by linear
@@ -36,11 +35,13 @@ def frontier(problem: Problem, keeper: Keeper, *, steps: int = 300) -> None:
         problem: what is attacked.
         keeper: of the examples.
         steps: budget in gradient evaluations. Samples that are done sooner cost less.
+        width: cells tried in a round.
+        descent: share of the budget for the descent from no perturbation.
     """
     budget = _Budget(problem, steps)
-    width = min(_WIDTH, max(1, steps // 10))
+    width = min(width, max(1, steps // 10))
     add_cells(problem, keeper, width=width, most_cells=budget.rounds(1 + width / 3, _MOST_CELLS))
-    descend(problem, keeper, budget.rounds(1, int(_DESCENT * steps)))
+    descend(problem, keeper, budget.rounds(1, int(descent * steps)))
     rest = problem.at(keeper.iterations["first"][problem.rows] > 0)
     if len(rest) == 0:
         return
