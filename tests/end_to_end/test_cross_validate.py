@@ -29,6 +29,10 @@ def cross_validate(dataset: Path, out: Path, *options: object) -> subprocess.Com
     )
 
 
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 @pytest.fixture(scope="module")
 def whole(synthetic_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("cv") / "cross-validation"
@@ -67,8 +71,14 @@ def test_two_workers_and_a_kill_change_nothing(whole: Path, synthetic_run: Run, 
         while process.poll() is None and len(list(tmp_path.glob(".*.work/*/lstm-*.json"))) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+        workers = children_of(process.pid)
+        assert len(workers) >= 2
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline, "a worker outlives the command that was killed"
+        time.sleep(0.05)
     done = cross_validate(dataset, out, "--workers", "2")
     assert done.returncode == 0, done.stderr
     assert "going on after" in done.stderr

@@ -137,6 +137,19 @@ def test_closing_the_rows_while_the_query_sleeps(cursor: Any, empty_postgres: Se
     assert cursor.fetchone() == (1,), "the connection is good for more"
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Have Ctrl-C heard, which a shell's background jobs are started deaf to."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_while_the_query_sleeps(cursor: Any, empty_postgres: Server) -> None:
     pid = cursor.connection.info.backend_pid
     assert pl.__version__, "polars, whose handler of the signal lets a wait without end go on, is imported"
@@ -144,8 +157,10 @@ def test_interrupt_while_the_query_sleeps(cursor: Any, empty_postgres: Server) -
     assert main is not None
 
     def interrupt() -> None:
-        wait_for(empty_postgres, ASLEEP, pid)
-        signal.pthread_kill(main, signal.SIGINT)
+        try:
+            wait_for(empty_postgres, ASLEEP, pid)
+        finally:  # else the test would wait for ever
+            signal.pthread_kill(main, signal.SIGINT)
 
     interrupter = threading.Thread(target=interrupt)
     interrupter.start()

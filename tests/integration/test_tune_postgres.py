@@ -132,7 +132,7 @@ def test_a_worker_killed_in_a_trial_loses_none(
     empty_postgres: Server, database: str, dataset: Path, tmp_path: Path
 ) -> None:
     address = empty_postgres.address(database)
-    process = tune(empty_postgres, address, dataset, tmp_path / "out", workers=2, epochs=10)
+    process = tune(empty_postgres, address, dataset, tmp_path / "out", workers=2, epochs=40)
 
     def stopped_at_work() -> list[int]:
         """Return the two workers, stopped in the middle of a trial each, or none."""

@@ -23,6 +23,7 @@ from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.models import death_probability, predict_logits
 from lstm_adversarial_attack.models.baselines import BASELINES, fit_baseline, lesson
 from lstm_adversarial_attack.models.training import fit
+from lstm_adversarial_attack.processes import end_with_parent
 from lstm_adversarial_attack.settings import Execution, TrainSettings
 
 
@@ -166,6 +167,7 @@ _worker: Worker | None = None
 
 def _start(plan: Plan) -> None:
     global _worker
+    end_with_parent()
     _worker = Worker(plan)
 
 

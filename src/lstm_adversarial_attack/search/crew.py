@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import secrets
 import signal
 import threading
@@ -17,6 +16,7 @@ from optuna.exceptions import OptunaError
 from optuna.trial import FrozenTrial
 
 from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.processes import end_with_parent
 from lstm_adversarial_attack.search.place import WORKER, Journal, Place
 from lstm_adversarial_attack.search.trials import Clock, Objective, Plan, finished, running
 from lstm_adversarial_attack.search.worker import is_over, work
@@ -118,9 +118,7 @@ def _main(
     place: Place, plan: Plan, prepare: Callable[[], Objective], name: str, deadline: float | None, pipe: Connection
 ) -> None:
     """Work in a process of its own; a user's error goes to the parent in words."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    end_with_parent()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = place.open(plan.name)
@@ -128,12 +126,6 @@ def _main(
     except UserError as error:
         pipe.send(str(error))
         raise SystemExit(_USER_ERROR) from None
-
-
-def _end_with(sentinel: int) -> None:
-    """End this process when its parent is gone, so that nobody works on for a command that was killed."""
-    wait([sentinel])
-    os._exit(1)
 
 
 @contextmanager
