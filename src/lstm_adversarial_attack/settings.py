@@ -281,8 +281,8 @@ class AttackSettings:
     --norm l1: on their sum). reference: the published reference system's loop. random and gradient-free: controls."""
 
     steps: Count = 300
-    """Budget of a sample in gradient evaluations; a forward pass alone counts a third. The attack goes on after its first
-    success."""
+    """Budget of a sample in gradient evaluations; a forward pass alone counts a third. The attack goes on after its
+    first success."""
 
     width: Count | None = None
     """Cells tried in a round of frontier and greedy; 8 if not given."""
