@@ -119,6 +119,14 @@ SettingsFile = Annotated[
 Out = Annotated[str, Parameter(help="Folder of the new artifact.")]
 Force = Annotated[bool, Parameter(help="Do it again even if the artifact is up to date.", negative="")]
 Events = Annotated[str, Parameter(help="Artifact of extract.")]
+EventsBehind = Annotated[
+    str | None,
+    Parameter(
+        name="--events",
+        help="""Artifact of extract that the dataset was made from: lets threat model charted look at every charted
+        value, not at hours alone, and is needed for data-entry.""",
+    ),
+]
 Dataset = Annotated[str, Parameter(help="Artifact of preprocess.")]
 Model = Annotated[str, Parameter(help="Artifact of train.")]
 Examples = Annotated[str, Parameter(help="Artifact of attack.")]
@@ -235,6 +243,7 @@ def attack_tune(
     dataset: Dataset,
     model: Model,
     out: Out,
+    events: EventsBehind = None,
     options: Annotated[AttackTuneSettings, Flat] = AttackTuneSettings(),
     execution: Annotated[Execution, Flat] = Execution(),
     settings: SettingsFile = None,
@@ -244,7 +253,7 @@ def attack_tune(
 
     A search that is killed goes on with its finished trials when it is started again.
     """
-    inputs = {"dataset": dataset, "model": model}
+    inputs = {"dataset": dataset, "model": model, "events": events}
     _carry_out("attack-tune", inputs, out, options, execution, force=force)
 
 
@@ -254,6 +263,7 @@ def attack(
     dataset: Dataset,
     model: Model,
     out: Out,
+    events: EventsBehind = None,
     attack_settings: FoundAttackSettings = None,
     options: Annotated[AttackSettings, Flat] = AttackSettings(),
     execution: Annotated[Execution, Flat] = Execution(),
@@ -264,7 +274,7 @@ def attack(
 
     An attack that is killed goes on with its finished chunks when it is started again.
     """
-    inputs = {"dataset": dataset, "model": model, "attack-settings": attack_settings}
+    inputs = {"dataset": dataset, "model": model, "events": events, "attack-settings": attack_settings}
     _carry_out("attack", inputs, out, options, execution, force=force)
 
 

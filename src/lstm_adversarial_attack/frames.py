@@ -79,17 +79,42 @@ EXAMPLE_KINDS = ("first", "sparsest", "smallest")
 EXAMPLES: Schema = {
     "sample": pl.Int32,  # index into the tensors of the dataset
     "subject_id": pl.Int64,
-    "label": pl.Int8,  # direction: 0 is 0 -> 1 (survivor called dead), 1 is 1 -> 0
+    "label": pl.Int8,  # 1: died in hospital
+    "predicted": pl.Int8,  # direction: 0 is 0 -> 1 (called a survivor, then dead), 1 is 1 -> 0
     "kind": pl.Enum(EXAMPLE_KINDS),
     "success": pl.Boolean,
     "iteration": pl.Int32,  # at which the example was found, from 1
-    "l0": pl.Int32,  # changed cells
+    "l0": pl.Int32,  # changed cells; of threat model charted hours of a measurement, whatever shows them
     "l1": pl.Float64,  # standardised units
     "linf": pl.Float64,  # standardised units
+    "cost": pl.Float64,  # in multiples of the mean change from one charted hour to the next, summed over cells
     "clean_probability": pl.Float64,
     "probability": pl.Float64,  # of the perturbed input; null where the attack failed
     "gradients": pl.Int32,  # gradient evaluations spent on the sample
     "forwards": pl.Int32,  # forward passes without a gradient spent on the sample
+}
+
+#: One row for each attacked sample and number of changed cells at which an example was found: the least it takes, each
+#: figure by itself.
+FRONTIER: Schema = {
+    "sample": pl.Int32,
+    "label": pl.Int8,
+    "predicted": pl.Int8,
+    "cells": pl.Int32,  # changed, exactly
+    "l1": pl.Float64,  # standardised units
+    "linf": pl.Float64,  # standardised units
+    "cost": pl.Float64,  # as in EXAMPLES
+}
+
+#: One row for each charted value that a found example changes; none of threat model grid.
+EDITS: Schema = {
+    "sample": pl.Int32,
+    "kind": pl.Enum(EXAMPLE_KINDS),
+    "minute": pl.Int32,  # since ICU admission
+    "feature": pl.Enum([]),  # over the feature set
+    "value": pl.Float64,  # in the measurement's unit
+    "edited": pl.Float64,
+    "slip": pl.String,  # kind of slip, of threat model data-entry
 }
 
 #: One row for each changed cell of each found example.

@@ -262,6 +262,7 @@ class TuneSettings:
     """Seed of the sampler and of each trial's training."""
 
 
+Threat = Literal["charted", "grid", "data-entry"]
 AttackMethod = Literal["frontier", "greedy", "ista", "sigma-zero", "fmn", "reference", "random", "gradient-free"]
 
 
@@ -269,14 +270,29 @@ AttackMethod = Literal["frontier", "greedy", "ista", "sigma-zero", "fmn", "refer
 class AttackSettings:
     """The attack and the samples it is made on."""
 
+    threat: Threat = "charted"
+    """What may change. charted: values that were charted, all of an hour together, within the physiological range and
+    in steps of the recording precision; the change flows through forward fill. grid: every cell of the model's input by
+    itself, as published attacks do. data-entry: one or two single values, by slips that people make."""
+
     split: Literal["train", "validation", "test"] = "test"
     """Split whose correctly classified samples are attacked."""
 
     max_samples: Natural = 0
     """Most samples to attack (the first in the dataset's order); 0 attacks all."""
 
+    misclassified: bool = False
+    """Attack also the samples that the model gets wrong, away from what it predicts."""
+
+    max_rate: Positive | None = None
+    """Of charted: most that a measurement may come to change from one charted hour to the next, in standard deviations
+    an hour, where it does not do so already."""
+
+    pairs: Natural = 64
+    """Of data-entry: pairs are tried among so many slips of a sample, those that alone come closest; 0: among all."""
+
     method: AttackMethod = "frontier"
-    """How. frontier: the sparsest and the smallest example and the whole trade-off between, in one go. greedy: cells at
+    """How cells are searched, but for data-entry, which tries everything. frontier: the sparsest and the smallest example and the whole trade-off between, in one go. greedy: cells at
     their bounds, one by one. ista: proximal gradient. sigma-zero and fmn: published attacks on the number of cells (fmn
     --norm l1: on their sum). reference: the published reference system's loop. random and gradient-free: controls."""
 
@@ -327,6 +343,9 @@ class AttackTuneSettings:
 
     What is searched depends on the method; what is not searched has the defaults of attack.
     """
+
+    threat: Literal["charted", "grid"] = "charted"
+    """What may change, as in attack; slips of data-entry have nothing to search."""
 
     method: AttackMethod = "frontier"
     """Method whose settings are searched; all but the controls have some."""

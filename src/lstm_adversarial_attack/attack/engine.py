@@ -13,13 +13,16 @@ from lstm_adversarial_attack.attack.keeper import KINDS, SIZES, Keeper
 from lstm_adversarial_attack.attack.memory import fitting_batch
 from lstm_adversarial_attack.attack.methods import METHODS
 from lstm_adversarial_attack.attack.model import attackable
-from lstm_adversarial_attack.attack.problem import Problem
+from lstm_adversarial_attack.attack.problem import Grid, Problem
+from lstm_adversarial_attack.attack.settle import settled
 from lstm_adversarial_attack.attack.result import AttackResult, Found, Frontier, Size, joined
 
 Bound = Tensor | float | None
 
 #: Logits by which an example must be turned beside kappa: what rounding in another batch or device may change.
 _SURE = 1e-5
+#: Share of the budget for the search where cells change in steps; the rest brings what was found onto the steps.
+_SEARCHING = 0.6
 
 
 def attack(
@@ -33,6 +36,8 @@ def attack(
     upper: Bound = None,
     editable: Tensor | None = None,
     cost: Tensor | None = None,
+    step: Tensor | None = None,
+    offset: Tensor | None = None,
     steps: int = 300,
     kappa: float = 0.0,
     most_cells: int = 16,
@@ -58,6 +63,8 @@ def attack(
         upper: likewise, the largest.
         editable: bool, broadcast to ``values``; all cells where None.
         cost: what a unit of change costs, above 0, broadcast to ``values``; 1 where None.
+        step: above 0, broadcast to ``values``: cells change in whole multiples of it; by any amount where None.
+        offset: with ``step``: a changed cell changes by so much more.
         steps: budget of a sample in gradient evaluations; a forward pass alone counts a third.
         kappa: margin by which the logits must be turned for an example to count.
         most_cells: up to how many changed cells `AttackResult.frontier` goes.
@@ -83,10 +90,13 @@ def attack(
     weight = torch.ones((), device=values.device) if cost is None else cost.to(values)
     if not (weight > 0).all():
         raise ValueError("cost must be above 0")
+    grid = _grid(values, step, offset)
     with attackable(model):
         size = batch_size or fitting_batch(model, values, context)
         cells = values[0].numel() if len(values) else 0
         results = []
+        if grid is not None:
+            low, high = (grid.inward(bound.flatten(1)).view_as(bound) for bound in (low, high))
         for part in torch.split(torch.arange(len(values), device=values.device), size):
             problem = Problem(
                 model=model,
@@ -96,6 +106,7 @@ def attack(
                 low=low[part].flatten(1),
                 high=high[part].flatten(1),
                 weight=weight.expand_as(values)[part].flatten(1),
+                grid=None if grid is None else grid.at(part),
                 kappa=kappa + _SURE,
                 batch=size,
                 rows=torch.arange(len(part), device=values.device),
@@ -104,10 +115,24 @@ def attack(
             )
             keeper = Keeper(problem, min(most_cells, cells))
             untouched = problem.at(problem.margin(problem.zeros()) > problem.kappa)
-            run(untouched, keeper, steps=steps, **options)
-            results.append(_verified(model, problem, keeper))
+            if grid is None:
+                run(untouched, keeper, steps=steps, **options)
+            else:
+                run(untouched, keeper, steps=max(1, int(_SEARCHING * steps)), **options)
+                keeper = settled(problem, keeper, steps)
+            results.append(verified(model, problem, keeper))
             on_batch(results[-1])
     return joined(results)
+
+
+def _grid(values: Tensor, step: Tensor | None, offset: Tensor | None) -> Grid | None:
+    """Return the steps of all cells, [sample, cell]."""
+    if step is None:
+        return None
+    if not (step > 0).all():
+        raise ValueError("step must be above 0")
+    offset = torch.zeros((), device=values.device) if offset is None else offset
+    return Grid(step.to(values).expand_as(values).flatten(1), offset.to(values).expand_as(values).flatten(1))
 
 
 def _check(values: Tensor, labels: Tensor, *, steps: int, kappa: float) -> None:
@@ -135,7 +160,7 @@ def _room(values: Tensor, lower: Bound, upper: Bound, editable: Tensor | None) -
 
 
 @torch.no_grad()
-def _verified(model: nn.Module, problem: Problem, keeper: Keeper) -> AttackResult:
+def verified(model: nn.Module, problem: Problem, keeper: Keeper) -> AttackResult:
     """Return what the keeper holds, without the examples that a plain forward pass in eval mode does not confirm."""
     model.eval()
     shape = (len(problem), *problem.values.shape[1:])

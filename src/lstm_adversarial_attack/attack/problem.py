@@ -11,6 +11,43 @@ from torch import Tensor
 #: Values [sample, hour, feature] and context tensors [sample, ...] in, logits [sample, 2] out.
 Classifier = Callable[..., Tensor]
 
+#: Share of a step by which rounding may miss the grid.
+_NEAR = 1e-3
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The steps in which cells change: a changed cell changes by ``offset + k * step``, k a whole number.
+
+    Attributes:
+        step: [sample, cell], above 0.
+        offset: [sample, cell].
+    """
+
+    step: Tensor
+    offset: Tensor
+
+    def at(self, chosen: Tensor) -> Grid:
+        """Return that of some of the samples: bool [sample] or indices."""
+        return Grid(self.step[chosen], self.offset[chosen])
+
+    def outward(self, delta: Tensor) -> Tensor:
+        """Return the next changes [sample, cell] of the grid that are no smaller; 0 where ``delta`` is 0."""
+        steps = self._steps(delta)
+        steps = torch.where(delta > 0, (steps - _NEAR).ceil(), (steps + _NEAR).floor())
+        return torch.where(delta == 0, 0.0, steps * self.step + self.offset)
+
+    def inward(self, delta: Tensor) -> Tensor:
+        """Return the next changes [sample, cell] of the grid that are no larger; 0 where there is none."""
+        steps = self._steps(delta)
+        steps = torch.where(delta > 0, (steps + _NEAR).floor(), (steps - _NEAR).ceil())
+        smaller = steps * self.step + self.offset
+        steps = torch.where(delta.isfinite(), smaller * delta.sign(), 0.0)
+        return torch.where(steps > _NEAR * self.step, smaller, torch.where(delta.isfinite(), 0.0, delta))
+
+    def _steps(self, delta: Tensor) -> Tensor:
+        return (delta - self.offset) / self.step
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -24,6 +61,7 @@ class Problem:
         low: [sample, cell], how far down each cell may move, 0 or below; 0 where it may not change.
         high: [sample, cell], how far up.
         weight: [sample, cell], what a unit of change of the cell costs.
+        grid: the steps in which cells change; None where they may change by any amount.
         kappa: margin by which the logits must be turned.
         batch: samples computed at once.
         rows: [sample], which samples of the whole attack these are.
@@ -38,6 +76,7 @@ class Problem:
     low: Tensor
     high: Tensor
     weight: Tensor
+    grid: Grid | None
     kappa: float
     batch: int
     rows: Tensor
@@ -57,6 +96,7 @@ class Problem:
             low=self.low[chosen],
             high=self.high[chosen],
             weight=self.weight[chosen],
+            grid=None if self.grid is None else self.grid.at(chosen),
             rows=self.rows[chosen],
         )
 
@@ -80,7 +120,7 @@ class Problem:
         """
         several = delta.ndim == 3
         tried = delta if several else delta[:, None]
-        self.forwards[self.rows] += tried.shape[1]
+        self.forwards.index_add_(0, self.rows, torch.full_like(self.rows, tried.shape[1], dtype=torch.int32))
         each = max(1, self.batch // tried.shape[1])
         parts = [
             self._margin(self.at(part).repeated(tried.shape[1]), tried[part].flatten(0, 1))

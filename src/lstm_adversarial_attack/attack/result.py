@@ -62,7 +62,7 @@ class Found:
     @property
     def linf(self) -> Tensor:
         """[sample], largest absolute change."""
-        return self._zeros().index_reduce(0, self.cells[:, 0], self.changes.abs(), "amax")
+        return self._zeros().scatter_reduce(0, self.cells[:, 0], self.changes.abs(), "amax")
 
     def _zeros(self) -> Tensor:
         return torch.zeros(self.shape[0], dtype=self.changes.dtype, device=self.changes.device)

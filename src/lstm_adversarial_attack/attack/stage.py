@@ -14,9 +14,10 @@ from lstm_adversarial_attack.artifacts.contents import AttackCard, Search
 from lstm_adversarial_attack.attack.keeper import KINDS, SIZES
 from lstm_adversarial_attack.attack.result import AttackResult, Found, Frontier, joined
 from lstm_adversarial_attack.attack.target import Target, load_target
+from lstm_adversarial_attack.attack.threats import Threat, threat_of
 from lstm_adversarial_attack.devices import describe, prepare
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.frames import EXAMPLES, PERTURBATIONS, typed, with_features
+from lstm_adversarial_attack.frames import EDITS, EXAMPLES, FRONTIER, PERTURBATIONS, typed, with_features
 from lstm_adversarial_attack.settings import AttackSettings, as_manifest, with_found
 from lstm_adversarial_attack.stage import Context, Stage
 
@@ -28,30 +29,39 @@ def run(context: Context) -> None:
         settings = with_found(settings, context.inputs["attack-settings"].json("search.json", Search).best)
     device = prepare(context.execution)
     target = load_target(context.inputs["dataset"], context.inputs["model"], device)
-    chosen = target.correct(settings.split, settings.max_samples)
+    threat = threat_of(target, settings, context.inputs.get("events"))
+    chosen, predicted = target.chosen(settings.split, settings.max_samples, misclassified=settings.misclassified)
     if len(chosen) == 0:
         raise UserError(
             f"the model classifies no sample of the {settings.split} split correctly, so there is nothing to "
             "attack; train a better model or choose another --split"
         )
+    if settings.threat == "charted" and "events" not in context.inputs:
+        context.progress.say("without --events, an hour counts as one charted value, its mean")
     progress, draft = context.progress, context.draft
-    chunks = torch.split(chosen, settings.chunk_size)
+    chunks = list(
+        zip(torch.split(chosen, settings.chunk_size), torch.split(predicted, settings.chunk_size), strict=True)
+    )
     files = [draft.work / f"chunk-{number:06}.safetensors" for number in range(len(chunks))]
-    done = sum(len(chunk) for chunk, file in zip(chunks, files, strict=True) if file.is_file())
+    done = sum(len(chunk) for (chunk, _), file in zip(chunks, files, strict=True) if file.is_file())
     progress.start("samples", len(chosen), done)
     results, turned = [], 0
-    for chunk, file in zip(chunks, files, strict=True):
+    for (chunk, labels), file in zip(chunks, files, strict=True):
         known = file.is_file()
-        results.append(_load(file, device) if known else target.attack(chunk, settings))
+        results.append(_load(file, device) if known else threat.attack(chunk, labels))
         turned += int(results[-1].success.sum())
         if not known:
             _save(results[-1], file)
             progress.advance(len(chunk), f"{turned} turned")
     result = joined(results)
-    examples = _examples(target, chosen, result)
+    names = target.dataset.features.names
+    examples = _examples(target, threat, chosen, predicted, result)
     draft.write_frame("examples.parquet", examples, EXAMPLES)
-    schema = with_features(PERTURBATIONS, target.dataset.features.names)
-    draft.write_frame("perturbations.parquet", _perturbations(target, chosen, result), schema)
+    draft.write_frame("frontier.parquet", _frontier(target, chosen, predicted, result), FRONTIER)
+    perturbations = _perturbations(target, chosen, result)
+    draft.write_frame("perturbations.parquet", perturbations, with_features(PERTURBATIONS, names))
+    edits = _edits(target, threat, chosen, result)
+    draft.write_frame("edits.parquet", edits, with_features(EDITS, names))
     draft.write_json("attack.json", AttackCard(as_manifest(settings)))
     draft.environment["device"] = describe(device)
     progress.say(_summary(examples))
@@ -84,32 +94,67 @@ def _load(path: Path, device: torch.device) -> AttackResult:
     return AttackResult(**found, frontier=frontier, gradients=tensors["gradients"], forwards=tensors["forwards"])
 
 
-def _examples(target: Target, chosen: Tensor, result: AttackResult) -> pl.DataFrame:
+def _examples(
+    target: Target, threat: Threat, chosen: Tensor, predicted: Tensor, result: AttackResult
+) -> pl.DataFrame:
     """Return one row for each sample and kind (`frames.EXAMPLES`)."""
-    samples = chosen.cpu().numpy().astype(np.int32)
-    about = target.dataset.samples[samples.tolist()]
+    about = _about(target, chosen, predicted)
     clean = target.death_probability(chosen)
     frames = []
     for kind in KINDS:
         found = result.found(kind)
         success = found.success.cpu().numpy()
+        size = found.delta.abs()
         columns = {
-            "sample": samples,
-            "subject_id": about["subject_id"],
-            "label": about["label"],
-            "kind": [kind] * len(samples),
+            "kind": [kind] * len(about),
             "success": success,
             "iteration": _where(success, found.iteration),
             "l0": _where(success, found.l0),
             "l1": _where(success, found.l1),
             "linf": _where(success, found.linf),
+            "cost": _where(success, (size * target.cost).sum(dim=(1, 2))),
             "clean_probability": clean.cpu().numpy(),
-            "probability": _where(success, target.death_probability(chosen, found.delta)),
+            "probability": _where(success, target.death_probability(chosen, threat.perturbed(chosen, found.delta))),
             "gradients": result.gradients.cpu().numpy(),
             "forwards": result.forwards.cpu().numpy(),
         }
-        frames.append(typed(pl.DataFrame(columns), EXAMPLES))
+        frames.append(typed(about.with_columns(**{name: pl.Series(made) for name, made in columns.items()}), EXAMPLES))
     return pl.concat(frames).sort("sample", "kind")
+
+
+def _about(target: Target, chosen: Tensor, predicted: Tensor) -> pl.DataFrame:
+    """Return what is known of the samples: columns sample, subject_id, label and predicted."""
+    samples = chosen.cpu().numpy()
+    about = target.dataset.samples[samples.tolist()].select("subject_id", "label")
+    return about.with_columns(sample=pl.Series(samples), predicted=pl.Series(predicted.cpu().numpy()))
+
+
+def _frontier(target: Target, chosen: Tensor, predicted: Tensor, result: AttackResult) -> pl.DataFrame:
+    """Return one row for each sample and number of changed cells (`frames.FRONTIER`)."""
+    about = _about(target, chosen, predicted)
+    sizes = {size: result.frontier[size].sizes.cpu().double().numpy() for size in SIZES}
+    frames = [
+        about.with_columns(cells=pl.lit(column + 1), **{size: pl.Series(sizes[size][:, column]) for size in SIZES})
+        for column in range(sizes["l1"].shape[1])
+    ]
+    found = pl.concat([typed(frame, FRONTIER) for frame in frames]).filter(pl.col("l1").is_finite())
+    return found.sort("sample", "cells")
+
+
+def _edits(target: Target, threat: Threat, chosen: Tensor, result: AttackResult) -> pl.DataFrame:
+    """Return one row for each charted value that an example changes (`frames.EDITS`)."""
+    schema = with_features(EDITS, target.dataset.features.names)
+    samples, names = chosen.cpu().numpy(), np.array(target.dataset.features.names)
+    frames = [pl.DataFrame(schema=schema)]
+    for kind in KINDS:
+        edits = threat.edits(chosen, result.found(kind))
+        if edits is not None:
+            row, feature = edits["row"].to_numpy(), edits["feature"].to_numpy()
+            named = edits.with_columns(
+                sample=pl.Series(samples[row]), kind=pl.lit(kind), feature=pl.Series(names[feature])
+            )
+            frames.append(typed(named, schema))
+    return pl.concat(frames).sort("sample", "kind", "minute", "feature", "value")
 
 
 def _where(success: np.ndarray[tuple[int], np.dtype[np.bool_]], values: Tensor) -> pl.Series:
@@ -148,11 +193,11 @@ def _summary(examples: pl.DataFrame) -> str:
     sparsest = examples.filter(pl.col("kind") == "sparsest")
     parts = []
     for label, name in ((0, "0 -> 1"), (1, "1 -> 0")):
-        part = sparsest.filter(pl.col("label") == label)
+        part = sparsest.filter(pl.col("predicted") == label)
         cells = part["l0"].drop_nulls().to_numpy()
         shown = f" (median {np.median(cells):g} changed cells)" if len(cells) else ""
         parts.append(f"{name}: {part['success'].sum()} of {len(part)} turned{shown}")
     return "; ".join(parts)
 
 
-STAGE = Stage(name="attack", makes="examples", takes=("dataset", "model"), may_take=("attack-settings",), run=run)
+STAGE = Stage(name="attack", makes="examples", takes=("dataset", "model"), may_take=("events", "attack-settings"), run=run)

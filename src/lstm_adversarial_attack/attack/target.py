@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -10,16 +11,15 @@ import torch
 from torch import Tensor
 
 from lstm_adversarial_attack.artifacts import Artifact
-from lstm_adversarial_attack.attack.engine import attack
 from lstm_adversarial_attack.attack.methods import METHODS
-from lstm_adversarial_attack.attack.result import AttackResult
+from lstm_adversarial_attack.catalogue import Measurement
 from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.models import Decision, death_probability, load_model, predict_logits
 from lstm_adversarial_attack.settings import AttackSettings
 
-#: Standardised units by which float32 may miss a bound, such as a saturation of 100 %.
-_SLACK = 1e-4
+#: Training samples looked at together.
+_AT_ONCE = 4096
 _OF_EVERY_METHOD = {"problem", "keeper", "steps", "seed"}
 
 
@@ -30,51 +30,59 @@ class Target:
     Attributes:
         lower: [feature], model units.
         upper: [feature], model units.
+        cost: [feature], what a change of one model unit costs: in multiples of the mean absolute change from one
+            charted hour to the next, of the training samples.
+        events: digest of what the dataset was made from.
+        filled_forward: whether gaps hold the last value, and no value is clipped.
     """
 
     decision: Decision
     dataset: LoadedDataset
     lower: Tensor
     upper: Tensor
+    cost: Tensor
+    events: str | None
+    filled_forward: bool
 
     @property
     def device(self) -> torch.device:
         """Where the tensors live."""
         return self.lower.device
 
-    def correct(self, split: str, most: int = 0) -> Tensor:
-        """Return the indices of the correctly classified samples of ``split``, the first ``most`` (0: all)."""
+    @property
+    def std(self) -> Tensor:
+        """[feature] float64, one model unit in the measurement's unit."""
+        return torch.tensor(self.dataset.scaling.std, dtype=torch.float64, device=self.device)
+
+    def clinical(self, values: Tensor) -> Tensor:
+        """Return ``values`` [..., feature] in the measurements' units, float64."""
+        mean = torch.tensor(self.dataset.scaling.mean, dtype=torch.float64, device=self.device)
+        return values.double() * self.std + mean
+
+    def figures(self, of: Callable[[Measurement], float]) -> Tensor:
+        """Return a figure of each measurement, [feature] float64."""
+        figures = [of(feature.measurement) for feature in self.dataset.features.features]
+        return torch.tensor(figures, dtype=torch.float64, device=self.device)
+
+    def chosen(self, split: str, most: int = 0, *, misclassified: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the indices [n] of the samples of ``split`` to attack, and what is predicted of each [n].
+
+        They are those that are classified correctly, or all, the first ``most`` of them (0: all).
+        """
         index = self.dataset.of_split(split)
         if len(index) == 0:
-            return index
+            return index, index
         decided = predict_logits(self.decision, self.dataset.tensors[index]).argmax(dim=1)
-        right = index[decided == self.dataset.tensors.labels[index]]
-        return right[:most] if most else right
+        if not misclassified:
+            right = decided == self.dataset.tensors.labels[index]
+            index, decided = index[right], decided[right]
+        return (index[:most], decided[:most]) if most else (index, decided)
 
-    def attack(self, index: Tensor, settings: AttackSettings) -> AttackResult:
-        """Attack the samples at ``index``; cells that lie outside the physiological range already are left alone."""
-        batch = self.dataset.tensors[index]
-        return attack(
-            self.decision,
-            batch.values,
-            batch.labels,
-            context=batch.context,
-            lower=self.lower,
-            upper=self.upper,
-            editable=(batch.values >= self.lower - _SLACK) & (batch.values <= self.upper + _SLACK),
-            method=settings.method,
-            steps=settings.steps,
-            kappa=settings.kappa,
-            seed=settings.seed,
-            batch_size=len(index),
-            **options_of(settings),
-        )
-
-    def death_probability(self, index: Tensor, delta: Tensor | None = None) -> Tensor:
-        """Return the probability of death [n], float64, of the samples at ``index``, perturbed by ``delta``."""
+    def death_probability(self, index: Tensor, values: Tensor | None = None) -> Tensor:
+        """Return the probability of death [n], float64, of the samples at ``index``, with other ``values`` if given."""
         samples = self.dataset.tensors[index]
-        if delta is not None:
-            samples = replace(samples, values=samples.values + delta)
+        if values is not None:
+            samples = replace(samples, values=values)
         return death_probability(predict_logits(self.decision.model, samples))
 
 
@@ -112,7 +120,33 @@ def load_target(dataset_artifact: Artifact, model_artifact: Artifact, device: to
     dataset = load_dataset(dataset_artifact, device)
     model, card = load_model(model_artifact)
     lower, upper = (bound.float().to(device) for bound in _bounds(dataset))
-    return Target(Decision(model, card.threshold).to(device).eval(), dataset, lower, upper)
+    clipped = dataset.scaling.low is not None
+    return Target(
+        Decision(model, card.threshold).to(device).eval(),
+        dataset,
+        lower,
+        upper,
+        (1 / typical_changes(dataset)).float(),
+        dataset_artifact.manifest.inputs.get("events"),
+        dataset_artifact.manifest.settings["imputation"] == "forward-fill" and not clipped,
+    )
+
+
+def typical_changes(dataset: LoadedDataset) -> Tensor:
+    """Return the mean absolute change from one charted hour of a training sample to the next, [feature] model units.
+
+    A feature that was not charted twice in any of them, or never changed, has 1.
+    """
+    training = dataset.of_split("train")
+    total = dataset.tensors.values.new_zeros(len(dataset.features.features), dtype=torch.float64)
+    count = torch.zeros_like(total)
+    for part in torch.split(training, _AT_ONCE):
+        samples = dataset.tensors[part]
+        again = samples.observed[:, 1:] & (samples.observed.cumsum(dim=1)[:, :-1] > 0)
+        change = (samples.values[:, 1:] - samples.values[:, :-1]).abs().double()
+        total += (change * again).sum(dim=(0, 1))
+        count += again.sum(dim=(0, 1))
+    return torch.where(total > 0, total / count.clamp_min(1), 1.0)
 
 
 def _bounds(dataset: LoadedDataset) -> tuple[Tensor, Tensor]:

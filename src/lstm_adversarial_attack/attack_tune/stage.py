@@ -12,6 +12,7 @@ from lstm_adversarial_attack.artifacts.contents import Search
 from lstm_adversarial_attack.attack import AttackResult
 from lstm_adversarial_attack.attack.methods import METHODS
 from lstm_adversarial_attack.attack.target import load_target
+from lstm_adversarial_attack.attack.threats import threat_of
 from lstm_adversarial_attack.devices import describe, prepare
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.search import Attempt, Journal, Plan, search
@@ -70,7 +71,7 @@ def run(context: Context) -> None:
         raise UserError(f"method {settings.method} is a control and has nothing to search; give another --method")
     device = prepare(context.execution)
     target = load_target(context.inputs["dataset"], context.inputs["model"], device)
-    chosen = target.correct("validation", settings.max_samples)
+    chosen, predicted = target.chosen("validation", settings.max_samples)
     if len(chosen) == 0:
         raise UserError(
             "the model classifies no validation sample correctly, so there is nothing to attack; train a better model"
@@ -79,8 +80,11 @@ def run(context: Context) -> None:
 
     def objective(attempt: Attempt) -> float:
         drawn = suggest(attempt.trial, settings.method)
-        attack_settings = AttackSettings(method=settings.method, steps=settings.steps, **drawn)
-        return area(target.attack(chosen, attack_settings), settings.max_cells)
+        chosen_settings = AttackSettings(
+            threat=settings.threat, method=settings.method, steps=settings.steps, **drawn
+        )
+        threat = threat_of(target, chosen_settings, context.inputs.get("events"))
+        return area(threat.attack(chosen, predicted), settings.max_cells)
 
     def tell(so_far: Search) -> None:
         progress.advance(1, f"best area {so_far.best_value:.3f}")
@@ -106,4 +110,6 @@ def run(context: Context) -> None:
     )
 
 
-STAGE = Stage(name="attack-tune", makes="attack-settings", takes=("dataset", "model"), run=run)
+STAGE = Stage(
+    name="attack-tune", makes="attack-settings", takes=("dataset", "model"), may_take=("events",), run=run
+)

@@ -55,6 +55,16 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accepted: Limits = Limits()
     conversion: Conversion = Conversion()
 
+    def accepts(self, value: float) -> bool:
+        """Tell whether a value in the measurement's unit lies in the accepted range, which is in the items' unit."""
+        limits, own = self.accepted, value / self.conversion.multiply - self.conversion.add
+        return (
+            (limits.gt is None or own > limits.gt)
+            and (limits.ge is None or own >= limits.ge)
+            and (limits.lt is None or own < limits.lt)
+            and (limits.le is None or own <= limits.le)
+        )
+
 
 class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry of the catalogue; the fields are explained at the head of ``catalogue.yaml``."""
@@ -66,7 +76,13 @@ class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     physiological: tuple[float, float]
     sources: tuple[Source, ...]
     hourly: Literal["mean", "sum"] = "mean"
+    exceeds: tuple[str, ...] = ()
+    mistaken: tuple[Conversion, ...] = ()
     references: tuple[str, ...] = ()
+
+    def accepts(self, value: float) -> bool:
+        """Tell whether a value in the measurement's unit lies in the accepted range of any of its sources."""
+        return any(source.accepts(value) for source in self.sources)
 
 
 class FeatureSetEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -216,6 +232,9 @@ def _problems(catalogue: Catalogue) -> Any:
     """Yield what is wrong beyond types, one sentence each."""
     for name, measurement in catalogue.measurements.items():
         yield from _measurement_problems(name, measurement)
+        for other in measurement.exceeds:
+            if other not in catalogue.measurements or other == name:
+                yield f"measurement {name!r}: exceeds {other!r}, which is no other measurement"
         for reference in measurement.references:
             if reference not in catalogue.references:
                 yield f"measurement {name!r}: {reference!r} is not among the references"
@@ -235,6 +254,9 @@ def _measurement_problems(name: str, measurement: Measurement) -> Any:
         yield f"measurement {name!r}: physiological range [{low}, {high}] is empty"
     if not low <= measurement.normal <= high:
         yield f"measurement {name!r}: normal value {measurement.normal} lies outside [{low}, {high}]"
+    for conversion in measurement.mistaken:
+        if not (math.isfinite(conversion.add) and math.isfinite(conversion.multiply)):
+            yield f"measurement {name!r}: a mistaken unit that is not made of finite numbers"
     if measurement.precision > high - low:
         yield f"measurement {name!r}: precision {measurement.precision} exceeds the range [{low}, {high}]"
     seen: set[tuple[str, Item]] = set()

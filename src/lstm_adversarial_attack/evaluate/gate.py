@@ -43,7 +43,7 @@ def _example_problems(inputs: EvaluationInputs) -> Iterator[str]:
         if count:
             yield f"of {found.height} found examples, {count} {problem}"
     outside = cells_out_of_range(inputs)
-    if outside:
+    if outside and inputs.threat != "data-entry":  # slips lead to what a body cannot show
         yield f"{outside} changed cells end outside the physiological range"
 
 

@@ -68,6 +68,7 @@ class EvaluationInputs:
     examples: pl.DataFrame  # frames.EXAMPLES
     perturbations: pl.DataFrame  # frames.PERTURBATIONS
     attacked_split: str  # whose samples were attacked
+    threat: str  # what the attack may change
     provenance: dict[str, str]  # shown in the report as given, in this order
     searches: Mapping[str, Search] = field(default_factory=dict)  # by the kind of artifact that held them
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 from safetensors.numpy import load_file
 
 from lstm_adversarial_attack import __version__
@@ -68,6 +69,10 @@ def _inputs(dataset: Artifact, model: Artifact, examples: Artifact) -> Evaluatio
     observed = load_file(dataset.file("tensors.safetensors"))["observed"]
     training = (samples["split"] == "train").to_numpy()
     card = model.json("model.json", ModelCard)
+    attack = examples.json("attack.json", AttackCard).settings
+    attacked = examples.frame("examples.parquet", EXAMPLES)
+    perturbations = examples.frame("perturbations.parquet", with_features(PERTURBATIONS, features.names))
+    wrong = attacked.filter(pl.col("label") != pl.col("predicted")).select("sample").unique()
     return EvaluationInputs(
         cohort_flow=tuple(dataset.json("cohort_flow.json", list[CohortStep])),
         features=features.features,
@@ -80,9 +85,11 @@ def _inputs(dataset: Artifact, model: Artifact, examples: Artifact) -> Evaluatio
         calibration=card.calibration.method,
         baselines=model.frame("baselines.parquet", BASELINE_PREDICTIONS),
         history=model.frame("history.parquet", HISTORY),
-        examples=examples.frame("examples.parquet", EXAMPLES),
-        perturbations=examples.frame("perturbations.parquet", with_features(PERTURBATIONS, features.names)),
-        attacked_split=examples.json("attack.json", AttackCard).settings["split"],
+        # What was attacked although the model gets it wrong already has no place in figures of success.
+        examples=attacked.join(wrong, on="sample", how="anti"),
+        perturbations=perturbations.join(wrong, on="sample", how="anti"),
+        attacked_split=attack["split"],
+        threat=attack["threat"],
         provenance=_provenance(dataset, model, examples, features),
     )
 

@@ -1,0 +1,89 @@
+"""What was charted in the hours of some samples, value by value, and how a change of it reaches the model's input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from lstm_adversarial_attack.artifacts import Artifact
+from lstm_adversarial_attack.catalogue import FeatureSet
+from lstm_adversarial_attack.frames import MEASUREMENTS, conform, with_features
+
+MINUTES = 60
+#: Decimals that are left of a charted value when it has been put together from steps.
+_DECIMALS = 9
+
+#: One row for each charted value inside the window of the samples asked for.
+CHARTED = {
+    "row": pl.Int64,  # index of the sample among those asked for
+    "stay_id": pl.Int64,
+    "minute": pl.Int32,
+    "hour": pl.Int64,
+    "feature": pl.Int64,  # column of the tensors
+    "value": pl.Float64,
+}
+
+
+def charted_values(events: Artifact, stays: pl.Series, features: FeatureSet, hours: int) -> pl.DataFrame:
+    """Read what was charted of ``features`` in the first ``hours`` of ``stays``: `CHARTED`, in the events' order.
+
+    Raises:
+        UserError: the events are not what an artifact of that kind holds.
+    """
+    path = events.file("measurements.parquet")
+    table = pl.scan_parquet(path)
+    conform(pl.DataFrame(schema=table.collect_schema()), with_features(MEASUREMENTS, features.recorded_names))
+    rows = pl.LazyFrame({"stay_id": stays, "row": np.arange(len(stays))})
+    ids = stays.unique()
+    return (
+        table.filter(pl.col("stay_id").is_between(ids.min(), ids.max()), pl.col("stay_id").is_in(ids.implode()))
+        .with_columns(feature=pl.col("feature").to_physical().cast(pl.Int64), hour=pl.col("minute") // MINUTES)
+        .filter(pl.col("minute") >= 0, pl.col("hour") < hours, pl.col("feature") < len(features.features))
+        .join(rows, on="stay_id", how="inner", maintain_order="left")
+        .select([pl.col(name).cast(kind) for name, kind in CHARTED.items()])
+        .collect()
+    )
+
+
+def on_precision(values: pl.Expr, precision: pl.Expr, steps: pl.Expr | int = 0) -> pl.Expr:
+    """Return ``values`` as they would be charted, to the next multiple of ``precision``, moved by ``steps`` of it."""
+    return (((values / precision).round() + steps) * precision).round(_DECIMALS)
+
+
+def by_feature(features: FeatureSet, column: str, figures: Sequence[float]) -> pl.DataFrame:
+    """Return a table to join figures of features by."""
+    return pl.DataFrame({"feature": np.arange(len(features.features)), column: list(figures)})
+
+
+def shown_hours(observed: Tensor, features: FeatureSet) -> Tensor:
+    """Return for each cell [sample, hour, feature] the hour of the value it shows, int64, -1 before the first.
+
+    A mean is carried forward until the next one; a volume shows in its own hour alone.
+    """
+    hours = torch.arange(observed.shape[1], device=observed.device)[:, None]
+    shown = torch.where(observed, hours, -1).cummax(dim=1).values
+    sums = torch.tensor([f.measurement.hourly == "sum" for f in features.features], device=observed.device)
+    return shown.masked_fill(~observed & sums, -1)
+
+
+def carried(change: Tensor, shown: Tensor) -> Tensor:
+    """Return what changes of charted cells [sample, hour, feature] do to all cells, by `shown_hours`."""
+    return change.gather(1, shown.clamp_min(0)).masked_fill(shown < 0, 0.0)
+
+
+class Charted(nn.Module):
+    """A classifier of changes of charted cells, which reach all the cells that show them."""
+
+    def __init__(self, model: nn.Module) -> None:
+        """Wrap ``model``, which reads values, masks and static data."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, change: Tensor, values: Tensor, shown: Tensor, *context: Tensor) -> Tensor:
+        """Return logits [sample, 2] of ``values`` changed in charted cells; all [sample, hour, feature]."""
+        logits: Tensor = self.model(values + carried(change, shown), *context)
+        return logits

@@ -1,0 +1,56 @@
+"""Threat models: what an attack may do to a sample."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import polars as pl
+from torch import Tensor
+
+from lstm_adversarial_attack.artifacts import Artifact
+from lstm_adversarial_attack.attack.result import AttackResult, Found
+from lstm_adversarial_attack.attack.target import Target
+from lstm_adversarial_attack.attack.threats.charted import ChartedThreat
+from lstm_adversarial_attack.attack.threats.data_entry import DataEntryThreat
+from lstm_adversarial_attack.attack.threats.grid import GridThreat
+from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.settings import AttackSettings
+
+
+class Threat(Protocol):
+    """What may be done to the samples of a target."""
+
+    def attack(self, index: Tensor, labels: Tensor) -> AttackResult:
+        """Attack the samples at ``index`` [n], away from ``labels`` [n]; changes are in model units."""
+        ...
+
+    def perturbed(self, index: Tensor, delta: Tensor) -> Tensor:
+        """Return what the model reads [n, hour, feature] once the samples at ``index`` are changed by ``delta``."""
+        ...
+
+    def edits(self, index: Tensor, found: Found) -> pl.DataFrame | None:
+        """Return the charted values that the examples ``found`` of the samples at ``index`` change.
+
+        Columns: row (into ``index``), minute, feature (column), value, edited, slip. None where the threat model knows
+        of no charted values.
+        """
+        ...
+
+
+def threat_of(target: Target, settings: AttackSettings, events: Artifact | None) -> Threat:
+    """Return the threat model that ``settings`` name.
+
+    Raises:
+        UserError: it does not fit the dataset, or needs events and there are none.
+    """
+    if events is not None and target.events != events.digest:
+        raise UserError(
+            f"{events.path}: the dataset was made from other events; give --events the artifact it was made from"
+        )
+    if settings.threat == "grid":
+        return GridThreat(target, settings)
+    if settings.threat == "charted":
+        return ChartedThreat(target, settings, events)
+    if events is None:
+        raise UserError("threat model data-entry looks at single charted values: give --events, the dataset's events")
+    return DataEntryThreat(target, settings, events)

@@ -1,0 +1,51 @@
+"""Threat model ``grid``: every cell of the model's input changes by itself, measured or not, as published attacks do."""
+
+from __future__ import annotations
+
+import polars as pl
+from torch import Tensor
+
+from lstm_adversarial_attack.attack.engine import attack
+from lstm_adversarial_attack.attack.result import AttackResult, Found
+from lstm_adversarial_attack.attack.target import Target, options_of
+from lstm_adversarial_attack.settings import AttackSettings
+
+#: Standardised units by which float32 may miss a bound, such as a saturation of 100 %.
+_SLACK = 1e-4
+
+
+class GridThreat:
+    """See the module. Cells keep to the physiological range; those outside it already are left alone."""
+
+    def __init__(self, target: Target, settings: AttackSettings) -> None:
+        """Attack ``target``."""
+        self._target, self._settings = target, settings
+
+    def attack(self, index: Tensor, labels: Tensor) -> AttackResult:
+        """See `threats.Threat`."""
+        target, settings = self._target, self._settings
+        batch = target.dataset.tensors[index]
+        return attack(
+            target.decision,
+            batch.values,
+            labels,
+            context=batch.context,
+            lower=target.lower,
+            upper=target.upper,
+            editable=(batch.values >= target.lower - _SLACK) & (batch.values <= target.upper + _SLACK),
+            cost=target.cost,
+            method=settings.method,
+            steps=settings.steps,
+            kappa=settings.kappa,
+            seed=settings.seed,
+            batch_size=len(index),
+            **options_of(settings),
+        )
+
+    def perturbed(self, index: Tensor, delta: Tensor) -> Tensor:
+        """See `threats.Threat`."""
+        return self._target.dataset.tensors[index].values + delta
+
+    def edits(self, _index: Tensor, _found: Found) -> pl.DataFrame | None:
+        """See `threats.Threat`."""
+        return None
