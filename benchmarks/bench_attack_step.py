@@ -11,10 +11,10 @@ import statistics
 import time
 
 import torch
+from lstm_adversarial_attack.attack.gradients import attackable, margin_and_gradient
 
 from lstm_adversarial_attack.artifacts.contents import Architecture
 from lstm_adversarial_attack.attack import attack
-from lstm_adversarial_attack.attack.gradients import attackable, margin_and_gradient
 from lstm_adversarial_attack.models import Decision, LstmClassifier
 
 HOURS, FEATURES, HIDDEN = 48, 19, 128

@@ -47,7 +47,9 @@ def call() -> Callable[..., None]:
 
 
 @pytest.fixture(scope="module", params=["demo", "set-a", "synthetic"])
-def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, call: Callable[..., None]) -> Trained:
+def trained(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, call: Callable[..., None]
+) -> Trained:
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "demo":
         source, shares = f"csv:{request.getfixturevalue('demo')}", SHARES
@@ -169,16 +171,16 @@ def test_charted_examples_stand_on_edited_charted_values(
 def test_data_entry_examples_are_slips_of_one_or_two_values(
     trained: Trained, tmp_path: Path, call: Callable[..., None]
 ) -> None:
-    examples = trained.attack(
-        tmp_path / "examples", call, "--threat", "data-entry", "--max-samples", 6, "--pairs", 24
-    )
+    examples = trained.attack(tmp_path / "examples", call, "--threat", "data-entry", "--max-samples", 6, "--pairs", 24)
     check_recreated(trained, examples, tmp_path, call)
     dataset = load_dataset(open_artifact(trained.dataset, "dataset"), CPU)
     edits = edits_of(examples, dataset.features)
     assert edits.group_by("sample", "kind").len()["len"].max() <= 2
     measurements = {feature.name: feature.measurement for feature in dataset.features.features}
     charted = pl.read_parquet(open_artifact(trained.events, "events").file("measurements.parquet"))
-    for sample, feature, value, edited, slip in edits.select("sample", "feature", "value", "edited", "slip").iter_rows():
+    for sample, feature, value, edited, slip in edits.select(
+        "sample", "feature", "value", "edited", "slip"
+    ).iter_rows():
         assert slip in SLIPS
         if slip == "copied":
             stay = dataset.samples["stay_id"][sample]

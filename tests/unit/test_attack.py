@@ -181,6 +181,78 @@ def test_examples_keep_to_bounds_and_cells_and_do_turn(
     assert (result.first.iteration <= result.sparsest.iteration).all()
 
 
+@given(
+    seed=st.integers(0, 1000),
+    samples=st.integers(1, 5),
+    step=st.floats(0.01, 1.5),
+    offset=st.floats(-0.4, 0.4),
+    low=st.floats(-3, 0),
+    high=st.floats(0, 3),
+    method=st.sampled_from(["frontier", "greedy", "ista"]),
+)
+@settings(max_examples=40, deadline=None)
+def test_examples_keep_to_steps(
+    seed: int, samples: int, step: float, offset: float, low: float, high: float, method: str
+) -> None:
+    torch.manual_seed(seed)
+    model = Decision(lstm(seed), 0.5).eval()
+    values, changes = torch.randn(samples, HOURS, FEATURES), torch.zeros(samples, HOURS, FEATURES)
+    observed = torch.ones_like(values, dtype=torch.bool)
+
+    class Changed(nn.Module):
+        def forward(self, change: Tensor, values: Tensor, observed: Tensor) -> Tensor:
+            return model(values + change, observed)
+
+    labels = model(values, observed).argmax(dim=1)
+    result = attack(
+        Changed(),
+        changes,
+        labels,
+        context=(values, observed),
+        lower=low,
+        upper=high,
+        step=torch.tensor(step),
+        offset=torch.tensor(offset * step),
+        steps=40,
+        method=method,
+    )
+    for kind in KINDS:
+        delta = result.delta(kind)
+        assert (delta >= low - 1e-5).all()
+        assert (delta <= high + 1e-5).all()
+        steps = (delta[delta != 0] - offset * step) / step
+        torch.testing.assert_close(steps, steps.round(), atol=2e-3, rtol=0)
+        turned = model(values + delta, observed).argmax(dim=1) != labels
+        assert (turned == result.success).all()
+    beside = 1 + 3 + 3 * result.frontier["l1"].sizes.shape[1]
+    assert float((result.gradients + (result.forwards - beside).clamp_min(0) / 3).max()) <= 40
+    frontier = result.frontier["l1"]
+    for count in range(1, frontier.sizes.shape[1] + 1):
+        there = frontier.sizes[:, count - 1].isfinite()
+        assert ((frontier.delta(count)[there] != 0).flatten(1).sum(dim=1) == count).all()
+
+
+def test_the_fewest_steps_are_found() -> None:
+    # 1.1 of the strongest cell alone would do; in steps of 0.5 it takes three of them, and two with one of the weaker.
+    weights = torch.zeros(HOURS, FEATURES)
+    weights[1, 1], weights[4, 2] = 1.0, 0.3
+    values, labels = torch.zeros(2, HOURS, FEATURES), torch.zeros(2, dtype=torch.int64)
+    result = attack(linear(weights, 1.1), values, labels, step=torch.tensor(0.5), lower=-5.0, upper=5.0)
+    assert result.sparsest.l0.tolist() == [1, 1]
+    assert result.l1.tolist() == pytest.approx([1.5, 1.5])
+    # An offset makes it 1.2 in two steps.
+    moved = attack(
+        linear(weights, 1.1),
+        values,
+        labels,
+        step=torch.tensor(0.5),
+        offset=torch.tensor(0.2),
+        lower=-5.0,
+        upper=5.0,
+    )
+    assert moved.l1.tolist() == pytest.approx([1.2, 1.2])
+
+
 def test_more_steps_turn_no_fewer_and_end_no_larger() -> None:
     results = [attacked_lstm(3, 32, steps=steps)[-1] for steps in (2, 10, 50, 300, 600)]
     rates = [float(result.success.float().mean()) for result in results]
@@ -250,6 +322,7 @@ def test_costs_are_counted() -> None:
         (torch.zeros(2, 3, 4), torch.zeros(2), {"method": "none"}, "frontier, greedy"),
         (torch.zeros(2, 3, 4), torch.zeros(2), {"sparsity": 0.5}, "no option sparsity"),
         (torch.zeros(2, 3, 4), torch.zeros(2), {"cost": torch.zeros(4)}, "cost"),
+        (torch.zeros(2, 3, 4), torch.zeros(2), {"step": torch.zeros(4)}, "step"),
         (torch.zeros(2, 3, 4), torch.zeros(2), {"lower": 1.0, "upper": -1.0}, "lower"),
     ],
 )

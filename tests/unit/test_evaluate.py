@@ -102,12 +102,14 @@ def _example(sample: int, label: int, kind: str, cells: list[tuple[int, int, flo
         "sample": sample,
         "subject_id": FIRST_SUBJECT + sample,
         "label": label,
+        "predicted": label,
         "kind": kind,
         "success": cells is not None,
         "iteration": None if cells is None else 10 * (sample + 1),
         "l0": None if cells is None else len(cells),
         "l1": None if cells is None else sum(sizes),
         "linf": None if cells is None else max(sizes),
+        "cost": None if cells is None else 2 * sum(sizes),
         "clean_probability": 1 - turned,
         "probability": None if cells is None else turned,
         "gradients": 100,
@@ -167,6 +169,7 @@ def tiny_inputs(**changes) -> EvaluationInputs:
             perturbations, schema=with_features(PERTURBATIONS, tuple(f.name for f in FEATURES))
         ),
         "attacked_split": "test",
+        "threat": "charted",
         "provenance": {"protocol": "clinical", "model": "sha256:<i>abc</i>"},
     }
     return EvaluationInputs(**{**given, **changes})
@@ -226,6 +229,7 @@ def plausible_inputs(samples: int = 1500, seed: int = 0) -> EvaluationInputs:
         examples=examples,
         perturbations=cells,
         attacked_split="test",
+        threat="charted",
         provenance={
             "protocol": "clinical",
             "feature set": "icu-19",
@@ -262,6 +266,7 @@ def _plausible_examples(rng, attacked, labels, probabilities, subjects, features
                     "l0": count,
                     "l1": float(np.abs(delta).sum()),
                     "linf": float(np.abs(delta).max()),
+                    "cost": float(np.abs(delta).sum()),
                     "probability": threshold + (0.01 if label == 0 else -0.01),
                 }
                 for place, size in zip(flat.tolist(), delta.tolist(), strict=True):

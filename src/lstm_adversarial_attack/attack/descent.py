@@ -17,6 +17,8 @@ from lstm_adversarial_attack.attack.problem import Problem
 #: Radius of the first box as a share of what the best cell alone would have to move, at most this share of the widest
 #: range of a cell; and the last box's share of it.
 _FIRST_RADIUS, _WIDEST_RADIUS, _LAST_RADIUS = 0.25, 0.15, 0.01
+#: Radii of all boxes together, as a multiple of what the best cell alone would have to move, at least.
+_REACH = 1.5
 #: Share of the first margin by which a step aims beyond the boundary at the first radius.
 _OVERSHOOT = 1e-2
 #: Cells that may go out in one step.
@@ -87,7 +89,13 @@ def descend(
         usable = gradient if allowed is None else gradient * allowed
         if overshoot is None:
             needed = margin.clamp_min(0) / (usable.abs() / weight).amax(dim=1).clamp_min(_TINY)
-            radius = _first_radius(problem, needed, weight) if radius is None else torch.maximum(radius, needed)
+            if radius is None:
+                radius = _first_radius(problem, needed, weight)
+                if start is None:  # few steps are to get there at all
+                    reach = sum(_LAST_RADIUS ** (at / max(1, steps - 1)) for at in range(steps))
+                    radius = torch.maximum(radius, _REACH * needed / reach)
+            else:
+                radius = torch.maximum(radius, needed)
             overshoot = _OVERSHOOT * (usable.abs() / weight).amax(dim=1) * radius
         share = _LAST_RADIUS ** (step / max(1, steps - 1))
         following = cheapest_step(problem, delta, margin + overshoot * share, usable, radius * share, weight)

@@ -14,8 +14,8 @@ from lstm_adversarial_attack.attack.memory import fitting_batch
 from lstm_adversarial_attack.attack.methods import METHODS
 from lstm_adversarial_attack.attack.model import attackable
 from lstm_adversarial_attack.attack.problem import Grid, Problem
-from lstm_adversarial_attack.attack.settle import settled
 from lstm_adversarial_attack.attack.result import AttackResult, Found, Frontier, Size, joined
+from lstm_adversarial_attack.attack.settle import settled
 
 Bound = Tensor | float | None
 

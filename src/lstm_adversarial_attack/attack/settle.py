@@ -83,4 +83,3 @@ def _one_round(problem: Problem, grid: Grid, keeper: Keeper, delta: Tensor) -> t
     taken = (chosen >= 0) & (candidates[each, at] != delta).any(dim=1)
     delta = torch.where(taken[:, None], candidates[each, at], delta)
     return delta, torch.where(taken, margins[each, at], margin), taken
-

@@ -94,9 +94,7 @@ def _load(path: Path, device: torch.device) -> AttackResult:
     return AttackResult(**found, frontier=frontier, gradients=tensors["gradients"], forwards=tensors["forwards"])
 
 
-def _examples(
-    target: Target, threat: Threat, chosen: Tensor, predicted: Tensor, result: AttackResult
-) -> pl.DataFrame:
+def _examples(target: Target, threat: Threat, chosen: Tensor, predicted: Tensor, result: AttackResult) -> pl.DataFrame:
     """Return one row for each sample and kind (`frames.EXAMPLES`)."""
     about = _about(target, chosen, predicted)
     clean = target.death_probability(chosen)
@@ -200,4 +198,6 @@ def _summary(examples: pl.DataFrame) -> str:
     return "; ".join(parts)
 
 
-STAGE = Stage(name="attack", makes="examples", takes=("dataset", "model"), may_take=("events", "attack-settings"), run=run)
+STAGE = Stage(
+    name="attack", makes="examples", takes=("dataset", "model"), may_take=("events", "attack-settings"), run=run
+)

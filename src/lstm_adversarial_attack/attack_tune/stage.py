@@ -80,9 +80,7 @@ def run(context: Context) -> None:
 
     def objective(attempt: Attempt) -> float:
         drawn = suggest(attempt.trial, settings.method)
-        chosen_settings = AttackSettings(
-            threat=settings.threat, method=settings.method, steps=settings.steps, **drawn
-        )
+        chosen_settings = AttackSettings(threat=settings.threat, method=settings.method, steps=settings.steps, **drawn)
         threat = threat_of(target, chosen_settings, context.inputs.get("events"))
         return area(threat.attack(chosen, predicted), settings.max_cells)
 
@@ -110,6 +108,4 @@ def run(context: Context) -> None:
     )
 
 
-STAGE = Stage(
-    name="attack-tune", makes="attack-settings", takes=("dataset", "model"), may_take=("events",), run=run
-)
+STAGE = Stage(name="attack-tune", makes="attack-settings", takes=("dataset", "model"), may_take=("events",), run=run)

@@ -260,4 +260,3 @@ def _rate(max_rate: float | None, batch: Tensors, shown: Tensor) -> tuple[Tensor
     low = low.scatter_reduce(1, index, more.masked_fill(~paired, torch.inf), "amin")
     high = high.scatter_reduce(1, index, less.masked_fill(~paired, torch.inf), "amin")
     return -low, high
-

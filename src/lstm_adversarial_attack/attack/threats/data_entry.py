@@ -7,8 +7,6 @@ turning the prediction.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import polars as pl
 import torch
 from torch import Tensor
