@@ -292,9 +292,10 @@ class AttackSettings:
     """Of data-entry: pairs are tried among so many slips of a sample, those that alone come closest; 0: among all."""
 
     method: AttackMethod = "frontier"
-    """How cells are searched, but for data-entry, which tries everything. frontier: the sparsest and the smallest example and the whole trade-off between, in one go. greedy: cells at
-    their bounds, one by one. ista: proximal gradient. sigma-zero and fmn: published attacks on the number of cells (fmn
-    --norm l1: on their sum). reference: the published reference system's loop. random and gradient-free: controls."""
+    """How cells are searched; data-entry tries everything instead. frontier: the sparsest and the smallest example and
+    the whole trade-off between, in one go. greedy: cells at their bounds, one by one. ista: proximal gradient.
+    sigma-zero and fmn: published attacks on the number of cells (fmn --norm l1: on their sum). reference: the published
+    reference system's loop. random and gradient-free: controls."""
 
     steps: Count = 300
     """Budget of a sample in gradient evaluations; a forward pass alone counts a third. The attack goes on after its

@@ -153,7 +153,7 @@ def test_what_was_charted_between_steps_is_rounded_and_counted(tmp_path: Path) -
 
 def test_volumes_move_each_by_the_step_and_in_their_hour_alone(tmp_path: Path) -> None:
     rows: list[Row] = [(1, 70, "volume", 20.0), (1, 80, "volume", 30.0)]
-    result, edits, change = attacked(rows, Sum(only(1, "volume"), 0.5 + 0.6), tmp_path)
+    _, edits, change = attacked(rows, Sum(only(1, "volume"), 0.5 + 0.6), tmp_path)
     assert edits.select("value", "edited").rows() == [(20.0, 30.0), (30.0, 40.0)]
     assert change[0, :, 2].tolist() == pytest.approx([0, 1.0, 0, 0, 0, 0], abs=1e-6)
 

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from lstm_adversarial_attack.attack.slips import SLIPS, slips
 from lstm_adversarial_attack.catalogue import Conversion, Limits, Measurement, Source, load_catalogue
 
+ACCEPTED = Limits(ge=0, le=1000)
 
-def measurement(precision: float, *mistaken: Conversion, accepted: Limits = Limits(ge=0, le=1000)) -> Measurement:
+
+def measurement(precision: float, *mistaken: Conversion, accepted: Limits = ACCEPTED) -> Measurement:
     source = Source("labevents", (1,), accepted)
     return Measurement("", "", 5.0, precision, (1.0, 900.0), (source,), mistaken=mistaken)
 

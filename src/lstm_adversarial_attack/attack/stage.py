@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -103,7 +104,7 @@ def _examples(target: Target, threat: Threat, chosen: Tensor, predicted: Tensor,
         found = result.found(kind)
         success = found.success.cpu().numpy()
         size = found.delta.abs()
-        columns = {
+        columns: dict[str, Any] = {
             "kind": [kind] * len(about),
             "success": success,
             "iteration": _where(success, found.iteration),
@@ -124,7 +125,8 @@ def _about(target: Target, chosen: Tensor, predicted: Tensor) -> pl.DataFrame:
     """Return what is known of the samples: columns sample, subject_id, label and predicted."""
     samples = chosen.cpu().numpy()
     about = target.dataset.samples[samples.tolist()].select("subject_id", "label")
-    return about.with_columns(sample=pl.Series(samples), predicted=pl.Series(predicted.cpu().numpy()))
+    found: pl.DataFrame = about.with_columns(sample=pl.Series(samples), predicted=pl.Series(predicted.cpu().numpy()))
+    return found
 
 
 def _frontier(target: Target, chosen: Tensor, predicted: Tensor, result: AttackResult) -> pl.DataFrame:

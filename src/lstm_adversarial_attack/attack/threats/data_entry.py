@@ -22,6 +22,7 @@ from lstm_adversarial_attack.attack.slips import SLIPS, slips
 from lstm_adversarial_attack.attack.target import Target
 from lstm_adversarial_attack.attack.threats.charted import SURE
 from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.frames import Schema
 from lstm_adversarial_attack.settings import AttackSettings
 
 _BATCH = 256
@@ -108,7 +109,7 @@ class DataEntryThreat:
             for column, value in distinct.iter_rows()
             for kind, new in slips(value, features.features[column].measurement)
         ]
-        columns = {"feature": pl.Int64, "value": pl.Float64, "slip": _KINDS, "edited": pl.Float64}
+        columns: Schema = {"feature": pl.Int64, "value": pl.Float64, "slip": _KINDS, "edited": pl.Float64}
         own = charted.join(pl.DataFrame(made, schema=columns, orient="row"), on=["feature", "value"])
         others = charted.select("row", "feature", edited="value").unique()
         copied = charted.join(others, on=["row", "feature"]).with_columns(slip=pl.lit("copied", _KINDS))
@@ -169,7 +170,7 @@ def _perturbations(problem: Problem, slips: pl.DataFrame) -> tuple[Tensor, Tenso
 
 
 def _pairs(slips: pl.DataFrame, among: int) -> pl.DataFrame:
-    """Return pairs of slips in different cells, of the ``among`` slips of a sample with the least margin (0: of all)."""
+    """Return pairs of slips in different cells, of the ``among`` slips of least margin of a sample (0: all)."""
     pairs = []
     ranked = slips.sort("row", "margin", maintain_order=True)
     for (row,), own in ranked.group_by("row", maintain_order=True):

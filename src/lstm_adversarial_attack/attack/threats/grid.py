@@ -1,4 +1,4 @@
-"""Threat model ``grid``: every cell of the model's input changes by itself, measured or not, as published attacks do."""
+"""Threat model ``grid``: every cell of the model's input changes by itself, measured or not, as published."""
 
 from __future__ import annotations
 
