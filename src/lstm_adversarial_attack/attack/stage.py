@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
-import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lstm_adversarial_attack.artifacts.contents import AttackCard, Search
-from lstm_adversarial_attack.attack.keeper import KINDS, SIZES
-from lstm_adversarial_attack.attack.result import AttackResult, Found, Frontier, joined
-from lstm_adversarial_attack.attack.target import Target, load_target
+from lstm_adversarial_attack.artifacts.contents import Search
+from lstm_adversarial_attack.attack.chunks import chunk_size, chunks_of, load, save
+from lstm_adversarial_attack.attack.keeper import KINDS
+from lstm_adversarial_attack.attack.result import AttackResult
+from lstm_adversarial_attack.attack.tables import summary, write_tables
+from lstm_adversarial_attack.attack.target import Target, load_target, options_of
 from lstm_adversarial_attack.devices import describe, prepare
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.frames import EXAMPLES, PERTURBATIONS, typed, with_features
+from lstm_adversarial_attack.progress import StageProgress
 from lstm_adversarial_attack.settings import AttackSettings, as_manifest, with_found
 from lstm_adversarial_attack.stage import Context, Stage
 
 
 def run(context: Context) -> None:
-    """Attack the correctly classified samples of a split, chunk by chunk."""
+    """Attack the correctly classified samples of a split, or of a shard of it, chunk by chunk."""
     settings: AttackSettings = context.settings
+    progress, draft = context.progress, context.draft
     if "attack-settings" in context.inputs:
-        settings = with_found(settings, context.inputs["attack-settings"].json("search.json", Search).best)
+        search = context.inputs["attack-settings"].json("search.json", Search)
+        settings = _with_found(settings, search, progress)
+    options_of(settings)  # what is no option of the method is told before any work
     device = prepare(context.execution)
     target = load_target(context.inputs["dataset"], context.inputs["model"], device)
     chosen = target.correct(settings.split, settings.max_samples)
@@ -34,54 +38,45 @@ def run(context: Context) -> None:
             f"the model classifies no sample of the {settings.split} split correctly, so there is nothing to "
             "attack; train a better model or choose another --split"
         )
-    progress, draft = context.progress, context.draft
-    chunks = torch.split(chosen, settings.chunk_size)
-    files = [draft.work / f"chunk-{number:06}.safetensors" for number in range(len(chunks))]
-    done = sum(len(chunk) for chunk, file in zip(chunks, files, strict=True) if file.is_file())
-    progress.start("samples", len(chosen), done)
-    results, turned = [], 0
-    for chunk, file in zip(chunks, files, strict=True):
-        known = file.is_file()
-        results.append(_load(file, device) if known else target.attack(chunk, settings))
-        turned += int(results[-1].success.sum())
-        if not known:
-            _save(results[-1], file)
-            progress.advance(len(chunk), f"{turned} turned")
-    result = joined(results)
-    examples = _examples(target, chosen, result)
-    draft.write_frame("examples.parquet", examples, EXAMPLES)
-    schema = with_features(PERTURBATIONS, target.dataset.features.names)
-    draft.write_frame("perturbations.parquet", _perturbations(target, chosen, result), schema)
-    draft.write_json("attack.json", AttackCard(as_manifest(settings)))
+    settings = replace(settings, chunk_size=chunk_size(settings.chunk_size, target.batch_size, draft.work))
+    chunks = chunks_of(chosen, settings.chunk_size, settings.shard, draft.work)
+    if not chunks:
+        progress.say(
+            f"{len(chosen)} samples are {-(-len(chosen) // settings.chunk_size)} chunks of {settings.chunk_size}, none "
+            f"of them for shard {settings.shard}; with a smaller --chunk-size there are more"
+        )
+    known = {chunk.file for chunk in chunks if chunk.file.is_file()}
+    before = sum(len(chunk.samples) for chunk in chunks if chunk.file in known)
+    progress.start("samples", sum(len(chunk.samples) for chunk in chunks), before)
+    examples, perturbations = [], []
+    seen = turned = 0
+    for chunk in sorted(chunks, key=lambda chunk: chunk.file not in known):
+        result = load(chunk.file, device) if chunk.file in known else target.attack(chunk.samples, settings)
+        seen, turned = seen + len(chunk.samples), turned + int(result.success.sum())
+        if chunk.file not in known:
+            save(result, chunk.file)
+            context.checkpoints.put(chunk.file.name)
+            progress.reach(seen, f"{turned / seen:.0%} turned")
+        examples.append(_examples(target, chunk.samples, result))
+        perturbations.append(_perturbations(target, chunk.samples, result))
+    features = target.dataset.features.names
+    whole = write_tables(draft, examples, perturbations, features, as_manifest(settings))
     draft.environment["device"] = describe(device)
-    progress.say(_summary(examples))
+    progress.say(summary(whole))
 
 
-def _save(result: AttackResult, path: Path) -> None:
-    tensors = {"gradients": result.gradients, "forwards": result.forwards}
-    for kind in KINDS:
-        found = result.found(kind)
-        tensors |= {f"{kind}.{name}": getattr(found, name) for name in ("cells", "changes", "iteration")}
-    for size, frontier in result.frontier.items():
-        tensors |= {f"frontier.{size}.{name}": getattr(frontier, name) for name in ("sizes", "cells", "changes")}
-    tensors["shape"] = torch.tensor(result.first.shape)
-    partial = path.with_suffix(".partial")
-    save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial)
-    partial.replace(path)
-
-
-def _load(path: Path, device: torch.device) -> AttackResult:
-    tensors = load_file(path, device=str(device))
-    samples, hours, features = tensors["shape"].tolist()
-    shape = (samples, hours, features)
-    found = {
-        kind: Found(shape, *(tensors[f"{kind}.{name}"] for name in ("cells", "changes", "iteration"))) for kind in KINDS
-    }
-    frontier = {
-        size: Frontier(shape, *(tensors[f"frontier.{size}.{name}"] for name in ("sizes", "cells", "changes")))
-        for size in SIZES
-    }
-    return AttackResult(**found, frontier=frontier, gradients=tensors["gradients"], forwards=tensors["forwards"])
+def _with_found(settings: AttackSettings, search: Search, progress: StageProgress) -> AttackSettings:
+    """Return the settings with what a search has found, unless another method than the one it was for is asked for."""
+    searched = search.best.get("method", settings.method)
+    if settings.method not in (searched, AttackSettings().method):
+        progress.say(
+            f"what --attack-settings holds was found for method {searched} and is not used; method {settings.method} "
+            "has its defaults, and what you gave"
+        )
+        return settings
+    if settings.method != searched:
+        progress.say(f"method {searched}, for which --attack-settings was found")
+    return with_found(settings, search.best)
 
 
 def _examples(target: Target, chosen: Tensor, result: AttackResult) -> pl.DataFrame:
@@ -142,17 +137,6 @@ def _perturbations(target: Target, chosen: Tensor, result: AttackResult) -> pl.D
         }
         frames.append(typed(pl.DataFrame(columns), with_features(PERTURBATIONS, dataset.features.names)))
     return pl.concat(frames).sort("sample", "kind", "hour", "feature")
-
-
-def _summary(examples: pl.DataFrame) -> str:
-    sparsest = examples.filter(pl.col("kind") == "sparsest")
-    parts = []
-    for label, name in ((0, "0 -> 1"), (1, "1 -> 0")):
-        part = sparsest.filter(pl.col("label") == label)
-        cells = part["l0"].drop_nulls().to_numpy()
-        shown = f" (median {np.median(cells):g} changed cells)" if len(cells) else ""
-        parts.append(f"{name}: {part['success'].sum()} of {len(part)} turned{shown}")
-    return "; ".join(parts)
 
 
 STAGE = Stage(name="attack", makes="examples", takes=("dataset", "model"), may_take=("attack-settings",), run=run)

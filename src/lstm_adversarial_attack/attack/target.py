@@ -11,7 +11,9 @@ from torch import Tensor
 
 from lstm_adversarial_attack.artifacts import Artifact
 from lstm_adversarial_attack.attack.engine import attack
+from lstm_adversarial_attack.attack.memory import fitting_batch
 from lstm_adversarial_attack.attack.methods import METHODS
+from lstm_adversarial_attack.attack.model import attackable
 from lstm_adversarial_attack.attack.result import AttackResult
 from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
 from lstm_adversarial_attack.errors import UserError
@@ -51,8 +53,17 @@ class Target:
         right = index[decided == self.dataset.tensors.labels[index]]
         return right[:most] if most else right
 
-    def attack(self, index: Tensor, settings: AttackSettings) -> AttackResult:
-        """Attack the samples at ``index``; cells that lie outside the physiological range already are left alone."""
+    def batch_size(self) -> int:
+        """Return how many samples to attack at once here, by the memory that is free."""
+        one = self.dataset.tensors[:1]
+        with attackable(self.decision):
+            return fitting_batch(self.decision, one.values, one.context)
+
+    def attack(self, index: Tensor, settings: AttackSettings, batch_size: int | None = None) -> AttackResult:
+        """Attack the samples at ``index``, all at once if ``batch_size`` says no other number.
+
+        Cells that lie outside the physiological range already are left alone.
+        """
         batch = self.dataset.tensors[index]
         return attack(
             self.decision,
@@ -66,7 +77,7 @@ class Target:
             steps=settings.steps,
             kappa=settings.kappa,
             seed=settings.seed,
-            batch_size=len(index),
+            batch_size=batch_size or len(index),
             **options_of(settings),
         )
 
