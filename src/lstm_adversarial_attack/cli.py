@@ -123,7 +123,8 @@ Dataset = Annotated[str, Parameter(help="Artifact of preprocess.")]
 Model = Annotated[str, Parameter(help="Artifact of train.")]
 Examples = Annotated[str, Parameter(help="Artifact of attack.")]
 Shards = Annotated[
-    list[str], Parameter(help="Artifacts of attack --shard, all of one attack, in any order.", consume_multiple=True)
+    list[str],
+    Parameter(help="Artifacts of attack --shard, all of one attack, in any order.", consume_multiple=True, negative=""),
 ]
 Found = "what it found takes the place of options of the same name that have their default."
 Hyperparameters = Annotated[str | None, Parameter(help=f"Artifact of tune; {Found}")]

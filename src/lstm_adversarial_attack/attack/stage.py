@@ -56,7 +56,7 @@ def run(context: Context) -> None:
         if chunk.file not in known:
             save(result, chunk.file)
             context.checkpoints.put(chunk.file.name)
-            progress.reach(seen, f"{turned / seen:.0%} turned")
+            progress.reach(seen, f"{100 * turned / seen:.0f} % turned")
         examples.append(_examples(target, chunk.samples, result))
         perturbations.append(_perturbations(target, chunk.samples, result))
     features = target.dataset.features.names
