@@ -130,6 +130,10 @@ EventsBehind = Annotated[
 Dataset = Annotated[str, Parameter(help="Artifact of preprocess.")]
 Model = Annotated[str, Parameter(help="Artifact of train.")]
 Examples = Annotated[str, Parameter(help="Artifact of attack.")]
+Shards = Annotated[
+    list[str],
+    Parameter(help="Artifacts of attack --shard, all of one attack, in any order.", consume_multiple=True, negative=""),
+]
 Found = "what it found takes the place of options of the same name that have their default."
 Hyperparameters = Annotated[str | None, Parameter(help=f"Artifact of tune; {Found}")]
 ShownSearch = Parameter(help="Artifact of tune that the model was trained with, to show its trials in the report.")
@@ -245,13 +249,17 @@ def attack_tune(
     out: Out,
     events: EventsBehind = None,
     options: Annotated[AttackTuneSettings, Flat] = AttackTuneSettings(),
-    execution: Annotated[Execution, Flat] = Execution(),
+    execution: Annotated[TuneExecution, Flat] = TuneExecution(),
     settings: SettingsFile = None,
     force: Force = False,
 ) -> None:
     """Search the attack's settings on validation patients: an `attack-settings` artifact.
 
-    A search that is killed goes on with its finished trials when it is started again.
+    Example: `lstm-aa attack-tune --dataset runs/1/dataset --model runs/1/model --out runs/1/attack-settings
+    --trials 40 --workers 4`
+
+    A search that is killed goes on with its finished trials when it is started again. The same command on other
+    machines, with the same --storage, helps: each ends when the study has its trials, and each writes the same result.
     """
     inputs = {"dataset": dataset, "model": model, "events": events}
     _carry_out("attack-tune", inputs, out, options, execution, force=force)
@@ -272,10 +280,26 @@ def attack(
 ) -> None:
     """Attack the samples that the model gets right, in both directions: an `examples` artifact.
 
-    An attack that is killed goes on with its finished chunks when it is started again.
+    Example: `lstm-aa attack --dataset runs/1/dataset --model runs/1/model --attack-settings runs/1/attack-settings
+    --out runs/1/examples`
+
+    An attack that is killed goes on with its finished chunks when it is started again; on another machine, with the
+    same --checkpoints. With --shard 1/4 to 4/4, four machines or GPUs share the work, and `lstm-aa merge-examples`
+    joins what they made.
     """
     inputs = {"dataset": dataset, "model": model, "events": events, "attack-settings": attack_settings}
     _carry_out("attack", inputs, out, options, execution, force=force)
+
+
+@app.command(group=_STAGES)
+def merge_examples(*, examples: Shards, out: Out, force: Force = False) -> None:
+    """Join the shards of an attack to the `examples` that one attack on all samples would have made, digest and all.
+
+    Example: `lstm-aa merge-examples --examples runs/1/shard-1 runs/1/shard-2 runs/1/shard-3 --out runs/1/examples`
+    """
+    from lstm_adversarial_attack.attack.merge import merge_examples as merge
+
+    merge(examples, out, Reporter(), force=force)
 
 
 @app.command(group=_STAGES)

@@ -44,6 +44,10 @@ def run_all(
     Raises:
         UserError: bad input of a stage; what was finished before it stays.
     """
+    if settings["attack"].shard:
+        raise UserError(
+            f"--attack.shard {settings['attack'].shard}: run reports on all samples; give --shard to the command attack"
+        )
     out = local_folder(out)
     check_out(out, {*SCHEMA_VERSIONS, FOLDER} - {"audit"})  # an audit's events and dataset are of another protocol
 

@@ -18,6 +18,16 @@ from rich.progress import (
 )
 
 _LINE_EVERY_S = 10.0
+#: Before so long a time it is not said how long the rest takes.
+_NO_GUESS_BEFORE_S = 10.0
+
+
+def in_words(seconds: float) -> str:
+    """Return a time in one or two units, as in ``40 s``, ``3 min`` or ``2 h 5 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class StageProgress:
@@ -29,11 +39,13 @@ class StageProgress:
         self._bars = bars
         self._task: TaskID | None = None
         self._step, self._done, self._total = "", 0, 0
+        self._begun, self._done_before = time.monotonic(), 0
         self._last_line = time.monotonic()
 
     def start(self, step: str, total: int = 0, done: int = 0) -> None:
         """Begin a step of ``total`` parts (0: unknown), ``done`` of which are there already."""
         self._step, self._total, self._done = step, total, done
+        self._begun, self._done_before = time.monotonic(), done
         if done:
             self.say(f"{step}: going on after {done} of {total}")
         if self._bars is None:
@@ -55,7 +67,14 @@ class StageProgress:
         elif time.monotonic() - self._last_line > _LINE_EVERY_S:
             self._last_line = time.monotonic()
             of = f" of {self._total}" if self._total else ""
-            self.say(f"{self._step}: {self._done}{of} {note}".rstrip())
+            self.say(f"{self._step}: {self._done}{of} {note}".rstrip() + self._left())
+
+    def _left(self) -> str:
+        """Return how long the rest takes if it goes on like this, as in ``, 3 min left``."""
+        taken_s, here = time.monotonic() - self._begun, self._done - self._done_before
+        if taken_s < _NO_GUESS_BEFORE_S or here <= 0 or not self._done < self._total:
+            return ""
+        return f", {in_words(taken_s * (self._total - self._done) / here)} left"
 
     def say(self, text: str) -> None:
         """Print a line."""

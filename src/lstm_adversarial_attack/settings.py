@@ -6,6 +6,7 @@ what is computed and enter the artifact's digest; `Execution` says how, and does
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -34,14 +35,15 @@ class Execution:
     """Arithmetic of training. mixed: bfloat16 where that is safe, weights in float32; auto does so on a GPU."""
 
     checkpoints: str = ""
-    """Where train keeps a copy of its last epoch, so that a killed run can go on elsewhere: a folder, or
-    s3://BUCKET/PREFIX with endpoint and credentials from AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and
-    AWS_SECRET_ACCESS_KEY. Without it, it is kept beside the output alone."""
+    """Where a copy of unfinished work is kept, so that a killed run can go on elsewhere: the last epoch of train, the
+    finished chunks of attack, the journal of tune and attack-tune. A folder, or s3://BUCKET/PREFIX with endpoint and
+    credentials from AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Without it, unfinished work is kept
+    beside the output alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuneExecution(Execution):
-    """How the search for hyperparameters is carried out beside that."""
+    """How a search, for hyperparameters or for the attack's settings, is carried out beside that."""
 
     storage: str = ""
     """Where the study is kept that workers share: postgresql://USER@HOST:PORT/DATABASE, with ?schema=NAME for Optuna's
@@ -331,8 +333,13 @@ class AttackSettings:
     kappa: Annotated[float, Meta(ge=0)] = 0.0
     """Margin by which the logits must be turned for an example to count."""
 
-    chunk_size: Count = 256
-    """Samples attacked at once; a finished chunk survives a kill. A GPU is fastest with thousands."""
+    chunk_size: Natural = 0
+    """Samples attacked at once; a finished chunk survives a kill. 0 chooses: 256 on a CPU, 8192 on a GPU, halved until
+    they fit into half of the memory that is free."""
+
+    shard: str = ""
+    """Which part of the samples, as in 2/4: every fourth chunk from the second on, so that several machines or GPUs
+    share the work; `lstm-aa merge-examples` joins the parts. Without it, all samples."""
 
     seed: Natural = 0
     """Seed of the methods that draw by lot."""
@@ -360,11 +367,14 @@ class AttackTuneSettings:
     max_samples: Natural = 128
     """Most validation samples to attack in one trial; 0 attacks all."""
 
-    objective: Literal["area"] = "area"
-    """What is maximised. area: the area under success against number of changed cells, 0 to max_cells."""
+    objective: Literal["area", "sparsity", "sparse_small", "sparse_small_max", "max_num_nonzero"] = "area"
+    """What is maximised. area: the area under success against number of changed cells, 0 to max_cells. The others are
+    the published reference system's, each a sum over the samples that were turned. sparsity: of S, the share of cells
+    left as they are. sparse_small: of S over the sum of the changes. sparse_small_max: of S over the largest change.
+    max_num_nonzero: of 1 where max_cells or fewer cells were changed."""
 
     max_cells: Count = 32
-    """Number of changed cells at which the area ends."""
+    """Number of changed cells at which the area ends, and the most that max_num_nonzero counts."""
 
     seed: Natural = 0
     """Seed of the sampler."""
@@ -408,10 +418,30 @@ def checked(settings: S, *, prefix: str = "--") -> S:
         UserError: a value lies outside its range; the message names the option.
     """
     try:
-        return msgspec.convert(msgspec.to_builtins(settings), type(settings))
+        converted = msgspec.convert(msgspec.to_builtins(settings), type(settings))
     except msgspec.ValidationError as error:
         name, reason = _explained(error)
         raise UserError(f"{prefix}{name.replace('_', '-')} {getattr(settings, name, '')}: {reason}") from error
+    if isinstance(converted, AttackSettings):
+        shard_of(converted.shard, prefix=prefix)
+    return converted
+
+
+def shard_of(text: str, *, prefix: str = "--") -> tuple[int, int]:
+    """Return which of how many shards `AttackSettings.shard` names, from 1; the only one where it names none.
+
+    Raises:
+        UserError: it is not of the form 2/4, or names a shard that there is not.
+    """
+    if not text:
+        return 1, 1
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text, re.ASCII)
+    if match is None:
+        raise UserError(f"{prefix}shard {text}: not of the form 2/4, the second of four")
+    number, shards = int(match[1]), int(match[2])
+    if text != f"{number}/{shards}" or not 1 <= number <= shards:
+        raise UserError(f"{prefix}shard {text}: with N shards they are 1/N to N/N")
+    return number, shards
 
 
 def with_found(given: S, found: dict[str, Any]) -> S:

@@ -38,9 +38,9 @@ SETTINGS: dict[str, Any] = {
     "attack": AttackSettings,
     "evaluate": EvaluateSettings,
 }
-COMMANDS = (*STAGES, "run", "audit", "fetch", "load-database", "synthesize")
+COMMANDS = (*STAGES, "merge-examples", "run", "audit", "fetch", "load-database", "synthesize")
 ON_A_DEVICE = ("tune", "train", "attack-tune", "attack", "run")
-SEARCHING = ("tune", "run")
+SEARCHING = ("tune", "attack-tune", "run")
 WITH_PROTOCOL = ("extract", "preprocess", "run")
 
 

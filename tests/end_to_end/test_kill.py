@@ -23,7 +23,7 @@ IN_THE_MIDDLE = {
     "tune": ("hyperparameters", "*/journal.log"),
     "train": ("model", "*/checkpoint-0.safetensors"),
     "attack-tune": ("attack-settings", "*/journal.log"),
-    "attack": ("examples", "*/chunk-000000.safetensors"),
+    "attack": ("examples", "*/chunk-*-000000.safetensors"),
     "evaluate": ("report", "draft"),
 }
 

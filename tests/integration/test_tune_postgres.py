@@ -123,6 +123,50 @@ def test_commands_at_once_on_an_empty_database_share_one_study(
     assert_kept_secret(empty_postgres, *said, *found, *((out / "manifest.json").read_text() for out in outs))
 
 
+@pytest.fixture(scope="module")
+def model(dataset: Path) -> Path:
+    out = dataset.parent / "model"
+    cli.main(["train", "--dataset", str(dataset), "--out", str(out), "--hidden-units", "4", "--max-epochs", "1",
+              "--resamples", "10", "--no-baselines"])  # fmt: skip
+    return out
+
+
+def attack_tune(
+    server: Server, address: str, dataset: Path, model: Path, out: Path, *, workers: int = 1
+) -> subprocess.Popen[str]:
+    arguments = ["attack-tune", "--dataset", str(dataset), "--model", str(model), "--out", str(out)]
+    arguments += ["--storage", address, "--workers", str(workers), "--trials", str(TRIALS), "--steps", "10"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "lstm_adversarial_attack", *arguments, "--max-samples", "8", "--objective", "sparsity"],
+        env={**os.environ, **server.env, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_commands_of_attack_tune_at_once_share_one_study(
+    empty_postgres: Server, database: str, dataset: Path, model: Path, tmp_path: Path, workers: int
+) -> None:
+    address = empty_postgres.address(database)
+    outs = [tmp_path / f"{number}" for number in range(2)]
+
+    begun = [attack_tune(empty_postgres, address, dataset, model, out, workers=workers) for out in outs]
+    said = [ended(process) for process in begun]
+
+    assert rows(empty_postgres, database, "select count(*) from studies") == [(1,)]
+    (name,) = rows(empty_postgres, database, "select study_name from studies")[0]
+    assert name.startswith("attack-tune-")
+    assert_all_finished(empty_postgres, database, TRIALS)
+    found = [(out / "search.json").read_text() for out in outs]
+    assert len(json.loads(found[0])["trials"]) == TRIALS
+    assert len(set(found)) == 1
+    digests = {json.loads((out / "manifest.json").read_text())["digest"] for out in outs}
+    assert len(digests) == 1, "where the study is kept is no part of what was done"
+    assert_kept_secret(empty_postgres, *said, *found, *((out / "manifest.json").read_text() for out in outs))
+
+
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -39,16 +40,26 @@ def bytes_per_sample(model: Callable[..., Tensor], values: Tensor, context: tupl
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the memory that is free on ``device``."""
+    """Return the memory that is free on ``device``; what the system keeps of files counts as free."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        described = Path("/proc/meminfo").read_text(encoding="ascii")
+        return int(described.partition("MemAvailable:")[2].split()[0]) * 1024
+    except (OSError, ValueError, IndexError):  # not Linux
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def fitting_batch(model: Callable[..., Tensor], values: Tensor, context: tuple[Tensor, ...]) -> int:
-    """Return how many samples to attack at once, at least 1."""
+    """Return how many samples to attack at once: as many as are worth while, halved until they fit; at least 1.
+
+    Halving keeps the number the same from run to run, for as long as memory is not short.
+    """
     if len(values) == 0:
         return 1
-    fits = int(_SHARE * free_bytes(values.device) / bytes_per_sample(model, values, context))
-    return max(1, min(fits, _MOST.get(values.device.type, _MOST["cuda"])))
+    fits = _SHARE * free_bytes(values.device) / bytes_per_sample(model, values, context)
+    size = _MOST.get(values.device.type, _MOST["cuda"])
+    while size > max(fits, 1):
+        size //= 2
+    return size

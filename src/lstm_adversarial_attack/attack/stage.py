@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lstm_adversarial_attack.artifacts.contents import AttackCard, Search
+from lstm_adversarial_attack.artifacts.contents import Search
+from lstm_adversarial_attack.attack.chunks import chunk_size, chunks_of, load, save
 from lstm_adversarial_attack.attack.keeper import KINDS, SIZES
-from lstm_adversarial_attack.attack.result import AttackResult, Found, Frontier, joined
-from lstm_adversarial_attack.attack.target import Target, load_target
+from lstm_adversarial_attack.attack.result import AttackResult
+from lstm_adversarial_attack.attack.tables import Tables, schema_of, summary, write_tables
+from lstm_adversarial_attack.attack.target import Target, load_target, options_of
 from lstm_adversarial_attack.attack.threats import Threat, threat_of
 from lstm_adversarial_attack.devices import describe, prepare
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.frames import EDITS, EXAMPLES, FRONTIER, PERTURBATIONS, typed, with_features
+from lstm_adversarial_attack.frames import EXAMPLES, FRONTIER, typed
+from lstm_adversarial_attack.progress import StageProgress
 from lstm_adversarial_attack.settings import AttackSettings, as_manifest, with_found
 from lstm_adversarial_attack.stage import Context, Stage
 
 
 def run(context: Context) -> None:
-    """Attack the correctly classified samples of a split, chunk by chunk."""
+    """Attack the correctly classified samples of a split, or of a shard of it, chunk by chunk."""
     settings: AttackSettings = context.settings
+    progress, draft = context.progress, context.draft
     if "attack-settings" in context.inputs:
-        settings = with_found(settings, context.inputs["attack-settings"].json("search.json", Search).best)
+        search = context.inputs["attack-settings"].json("search.json", Search)
+        settings = _with_found(settings, search, progress)
+    options_of(settings)  # what is no option of the method is told before any work
     device = prepare(context.execution)
     target = load_target(context.inputs["dataset"], context.inputs["model"], device)
     threat = threat_of(target, settings, context.inputs.get("events"))
@@ -38,61 +42,54 @@ def run(context: Context) -> None:
             "attack; train a better model or choose another --split"
         )
     if settings.threat == "charted" and "events" not in context.inputs:
-        context.progress.say("without --events, an hour counts as one charted value, its mean")
-    progress, draft = context.progress, context.draft
-    chunks = list(
-        zip(torch.split(chosen, settings.chunk_size), torch.split(predicted, settings.chunk_size), strict=True)
-    )
-    files = [draft.work / f"chunk-{number:06}.safetensors" for number in range(len(chunks))]
-    done = sum(len(chunk) for (chunk, _), file in zip(chunks, files, strict=True) if file.is_file())
-    progress.start("samples", len(chosen), done)
-    results, turned = [], 0
-    for (chunk, labels), file in zip(chunks, files, strict=True):
-        known = file.is_file()
-        results.append(_load(file, device) if known else threat.attack(chunk, labels))
-        turned += int(results[-1].success.sum())
-        if not known:
-            _save(results[-1], file)
-            progress.advance(len(chunk), f"{turned} turned")
-    result = joined(results)
-    names = target.dataset.features.names
-    examples = _examples(target, threat, chosen, predicted, result)
-    draft.write_frame("examples.parquet", examples, EXAMPLES)
-    draft.write_frame("frontier.parquet", _frontier(target, chosen, predicted, result), FRONTIER)
-    perturbations = _perturbations(target, chosen, result)
-    draft.write_frame("perturbations.parquet", perturbations, with_features(PERTURBATIONS, names))
-    edits = _edits(target, threat, chosen, result)
-    draft.write_frame("edits.parquet", edits, with_features(EDITS, names))
-    draft.write_json("attack.json", AttackCard(as_manifest(settings)))
+        progress.say("without --events, an hour counts as one charted value, its mean")
+    settings = replace(settings, chunk_size=chunk_size(settings.chunk_size, target.batch_size, draft.work))
+    chunks = chunks_of(chosen, predicted, settings.chunk_size, settings.shard, draft.work)
+    if not chunks:
+        progress.say(
+            f"{len(chosen)} samples are {-(-len(chosen) // settings.chunk_size)} chunks of {settings.chunk_size}, none "
+            f"of them for shard {settings.shard}; with a smaller --chunk-size there are more"
+        )
+    known = {chunk.file for chunk in chunks if chunk.file.is_file()}
+    before = sum(len(chunk.samples) for chunk in chunks if chunk.file in known)
+    progress.start("samples", sum(len(chunk.samples) for chunk in chunks), before)
+    parts: list[Tables] = []
+    seen = turned = 0
+    for chunk in sorted(chunks, key=lambda chunk: chunk.file not in known):
+        result = load(chunk.file, device) if chunk.file in known else threat.attack(chunk.samples, chunk.predicted)
+        seen, turned = seen + len(chunk.samples), turned + int(result.success.sum())
+        if chunk.file not in known:
+            save(result, chunk.file)
+            context.checkpoints.put(chunk.file.name)
+            progress.reach(seen, f"{100 * turned / seen:.0f} % turned")
+        parts.append(_tables(target, threat, chunk.samples, chunk.predicted, result))
+    whole = write_tables(draft, parts, target.dataset.features.names, as_manifest(settings))
     draft.environment["device"] = describe(device)
-    progress.say(_summary(examples))
+    progress.say(summary(whole))
 
 
-def _save(result: AttackResult, path: Path) -> None:
-    tensors = {"gradients": result.gradients, "forwards": result.forwards}
-    for kind in KINDS:
-        found = result.found(kind)
-        tensors |= {f"{kind}.{name}": getattr(found, name) for name in ("cells", "changes", "iteration")}
-    for size, frontier in result.frontier.items():
-        tensors |= {f"frontier.{size}.{name}": getattr(frontier, name) for name in ("sizes", "cells", "changes")}
-    tensors["shape"] = torch.tensor(result.first.shape)
-    partial = path.with_suffix(".partial")
-    save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial)
-    partial.replace(path)
+def _with_found(settings: AttackSettings, search: Search, progress: StageProgress) -> AttackSettings:
+    """Return the settings with what a search has found, unless another method than the one it was for is asked for."""
+    searched = search.best.get("method", settings.method)
+    if settings.method not in (searched, AttackSettings().method):
+        progress.say(
+            f"what --attack-settings holds was found for method {searched} and is not used; method {settings.method} "
+            "has its defaults, and what you gave"
+        )
+        return settings
+    if settings.method != searched:
+        progress.say(f"method {searched}, for which --attack-settings was found")
+    return with_found(settings, search.best)
 
 
-def _load(path: Path, device: torch.device) -> AttackResult:
-    tensors = load_file(path, device=str(device))
-    samples, hours, features = tensors["shape"].tolist()
-    shape = (samples, hours, features)
-    found = {
-        kind: Found(shape, *(tensors[f"{kind}.{name}"] for name in ("cells", "changes", "iteration"))) for kind in KINDS
+def _tables(target: Target, threat: Threat, chosen: Tensor, predicted: Tensor, result: AttackResult) -> Tables:
+    """Return the rows of some samples in every table."""
+    return {
+        "examples.parquet": _examples(target, threat, chosen, predicted, result),
+        "frontier.parquet": _frontier(target, chosen, predicted, result),
+        "perturbations.parquet": _perturbations(target, chosen, result),
+        "edits.parquet": _edits(target, threat, chosen, result),
     }
-    frontier = {
-        size: Frontier(shape, *(tensors[f"frontier.{size}.{name}"] for name in ("sizes", "cells", "changes")))
-        for size in SIZES
-    }
-    return AttackResult(**found, frontier=frontier, gradients=tensors["gradients"], forwards=tensors["forwards"])
 
 
 def _examples(target: Target, threat: Threat, chosen: Tensor, predicted: Tensor, result: AttackResult) -> pl.DataFrame:
@@ -118,7 +115,7 @@ def _examples(target: Target, threat: Threat, chosen: Tensor, predicted: Tensor,
             "forwards": result.forwards.cpu().numpy(),
         }
         frames.append(typed(about.with_columns(**{name: pl.Series(made) for name, made in columns.items()}), EXAMPLES))
-    return pl.concat(frames).sort("sample", "kind")
+    return pl.concat(frames)
 
 
 def _about(target: Target, chosen: Tensor, predicted: Tensor) -> pl.DataFrame:
@@ -137,13 +134,12 @@ def _frontier(target: Target, chosen: Tensor, predicted: Tensor, result: AttackR
         about.with_columns(cells=pl.lit(column + 1), **{size: pl.Series(sizes[size][:, column]) for size in SIZES})
         for column in range(sizes["l1"].shape[1])
     ]
-    found = pl.concat([typed(frame, FRONTIER) for frame in frames]).filter(pl.col("l1").is_finite())
-    return found.sort("sample", "cells")
+    return pl.concat([typed(frame, FRONTIER) for frame in frames]).filter(pl.col("l1").is_finite())
 
 
 def _edits(target: Target, threat: Threat, chosen: Tensor, result: AttackResult) -> pl.DataFrame:
     """Return one row for each charted value that an example changes (`frames.EDITS`)."""
-    schema = with_features(EDITS, target.dataset.features.names)
+    schema = schema_of("edits.parquet", target.dataset.features.names)
     samples, names = chosen.cpu().numpy(), np.array(target.dataset.features.names)
     frames = [pl.DataFrame(schema=schema)]
     for kind in KINDS:
@@ -154,7 +150,7 @@ def _edits(target: Target, threat: Threat, chosen: Tensor, result: AttackResult)
                 sample=pl.Series(samples[row]), kind=pl.lit(kind), feature=pl.Series(names[feature])
             )
             frames.append(typed(named, schema))
-    return pl.concat(frames).sort("sample", "kind", "minute", "feature", "value")
+    return pl.concat(frames)
 
 
 def _where(success: np.ndarray[tuple[int], np.dtype[np.bool_]], values: Tensor) -> pl.Series:
@@ -185,19 +181,8 @@ def _perturbations(target: Target, chosen: Tensor, result: AttackResult) -> pl.D
             "original_clinical": original * std[feature] + mean[feature],
             "delta_clinical": delta * std[feature],
         }
-        frames.append(typed(pl.DataFrame(columns), with_features(PERTURBATIONS, dataset.features.names)))
-    return pl.concat(frames).sort("sample", "kind", "hour", "feature")
-
-
-def _summary(examples: pl.DataFrame) -> str:
-    sparsest = examples.filter(pl.col("kind") == "sparsest")
-    parts = []
-    for label, name in ((0, "0 -> 1"), (1, "1 -> 0")):
-        part = sparsest.filter(pl.col("predicted") == label)
-        cells = part["l0"].drop_nulls().to_numpy()
-        shown = f" (median {np.median(cells):g} changed cells)" if len(cells) else ""
-        parts.append(f"{name}: {part['success'].sum()} of {len(part)} turned{shown}")
-    return "; ".join(parts)
+        frames.append(typed(pl.DataFrame(columns), schema_of("perturbations.parquet", dataset.features.names)))
+    return pl.concat(frames)
 
 
 STAGE = Stage(

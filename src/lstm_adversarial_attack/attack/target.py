@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from lstm_adversarial_attack.artifacts import Artifact
+from lstm_adversarial_attack.attack.memory import fitting_batch
 from lstm_adversarial_attack.attack.methods import METHODS
+from lstm_adversarial_attack.attack.model import attackable
 from lstm_adversarial_attack.catalogue import Measurement
 from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
 from lstm_adversarial_attack.errors import UserError
@@ -77,6 +79,12 @@ class Target:
             right = decided == self.dataset.tensors.labels[index]
             index, decided = index[right], decided[right]
         return (index[:most], decided[:most]) if most else (index, decided)
+
+    def batch_size(self) -> int:
+        """Return how many samples to attack at once here, by the memory that is free."""
+        one = self.dataset.tensors[:1]
+        with attackable(self.decision):
+            return fitting_batch(self.decision, one.values, one.context)
 
     def death_probability(self, index: Tensor, values: Tensor | None = None) -> Tensor:
         """Return the probability of death [n], float64, of the samples at ``index``, with other ``values`` if given."""

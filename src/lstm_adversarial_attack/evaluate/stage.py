@@ -53,6 +53,11 @@ def run(context: Context) -> None:
 
 
 def _check_lineage(dataset: Artifact, model: Artifact, examples: Artifact) -> None:
+    shard = examples.manifest.settings.get("shard")
+    if shard:
+        raise UserError(
+            f"{examples.path}: holds shard {shard} of the samples; join all shards first, with lstm-aa merge-examples"
+        )
     made_from = examples.manifest.inputs
     for name, artifact in (("dataset", dataset), ("model", model)):
         if made_from.get(name) != artifact.digest:

@@ -22,6 +22,10 @@ _OBJECTIVES = {
     "validation_auprc": "AUPRC on validation patients",
     "folds_auprc": "Mean AUPRC over folds of the training split",
     "area": "Area under success against changed cells, on validation samples",
+    "sparsity": "Sum of the share of untouched cells over turned validation samples",
+    "sparse_small": "Sum of the share of untouched cells over L1, over turned validation samples",
+    "sparse_small_max": "Sum of the share of untouched cells over the largest change, over turned validation samples",
+    "max_num_nonzero": "Validation samples turned by few changed cells",
 }
 _STATES = {
     "COMPLETE": ("complete", {"color": "$0_to_1", "size": 8}),

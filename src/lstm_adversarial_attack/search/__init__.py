@@ -6,6 +6,18 @@ kill has cut off is dropped and drawn again. Searches that share a study try suc
 
 from lstm_adversarial_attack.search.core import search
 from lstm_adversarial_attack.search.place import Journal, Place
+from lstm_adversarial_attack.search.places import JOURNAL, place_of, workers_of
 from lstm_adversarial_attack.search.trials import START_UP_TRIALS, Attempt, Objective, Plan
 
-__all__ = ["START_UP_TRIALS", "Attempt", "Journal", "Objective", "Place", "Plan", "search"]
+__all__ = [
+    "JOURNAL",
+    "START_UP_TRIALS",
+    "Attempt",
+    "Journal",
+    "Objective",
+    "Place",
+    "Plan",
+    "place_of",
+    "search",
+    "workers_of",
+]

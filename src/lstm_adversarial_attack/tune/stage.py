@@ -13,10 +13,9 @@ from lstm_adversarial_attack.artifacts import Artifact
 from lstm_adversarial_attack.artifacts.contents import Search
 from lstm_adversarial_attack.datasets import load_dataset
 from lstm_adversarial_attack.devices import derive_seed, describe, is_mixed, prepare
-from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.models.training import DivergedError, Epoch, fit
-from lstm_adversarial_attack.search import Attempt, Journal, Objective, Place, Plan, search
-from lstm_adversarial_attack.settings import Execution, TrainSettings, TuneExecution, TuneSettings
+from lstm_adversarial_attack.search import JOURNAL, Attempt, Objective, Plan, place_of, search, workers_of
+from lstm_adversarial_attack.settings import Execution, TrainSettings, TuneSettings
 from lstm_adversarial_attack.stage import Context, Stage
 from lstm_adversarial_attack.tune.folds import Fold, folds_of
 from lstm_adversarial_attack.tune.space import as_settings, defaults, suggest
@@ -35,9 +34,9 @@ def run(context: Context) -> None:
     settings: TuneSettings = context.settings
     execution = context.execution
     progress = context.progress
-    workers = execution.workers if isinstance(execution, TuneExecution) else 1
 
     def tell(so_far: Search) -> None:
+        context.checkpoints.put(JOURNAL)
         progress.reach(len(so_far.trials), f"best AUPRC {so_far.best_value:.3f}" if so_far.best else "")
 
     found = search(
@@ -50,9 +49,9 @@ def run(context: Context) -> None:
             vary=_VARY,
             max_minutes=settings.max_minutes,
         ),
-        _place(context, workers),
+        place_of(execution, context.draft.work),
         objective=FOLDS_OBJECTIVE if settings.folds else OBJECTIVE,
-        workers=workers,
+        workers=workers_of(execution),
         settings_of=as_settings,
         on_start=lambda done: progress.start("trials", settings.trials, done),
         on_trial=tell,
@@ -63,19 +62,6 @@ def run(context: Context) -> None:
     context.draft.rows["trials"] = len(found.trials)
     context.draft.environment["device"] = describe(prepare(execution))
     progress.say(f"best of {len(found.trials)} trials: AUPRC {found.best_value:.3f}")
-
-
-def _place(context: Context, workers: int) -> Place:
-    storage = context.execution.storage if isinstance(context.execution, TuneExecution) else ""
-    if not storage:
-        return Journal(context.draft.work / "journal.log", alone=workers == 1)
-    try:
-        from lstm_adversarial_attack.search.database import Database
-    except ModuleNotFoundError as error:
-        if error.name != "psycopg2":
-            raise
-        raise UserError("--storage needs psycopg2; install it, or this package with its extra 'tune'") from error
-    return Database(storage)
 
 
 def objective_of(artifact: Artifact, settings: TuneSettings, execution: Execution) -> Objective:

@@ -20,8 +20,11 @@ from lstm_adversarial_attack.settings import AttackSettings
 class Threat(Protocol):
     """What may be done to the samples of a target."""
 
-    def attack(self, index: Tensor, labels: Tensor) -> AttackResult:
-        """Attack the samples at ``index`` [n], away from ``labels`` [n]; changes are in model units."""
+    def attack(self, index: Tensor, labels: Tensor, batch_size: int | None = None) -> AttackResult:
+        """Attack the samples at ``index`` [n], away from ``labels`` [n]; changes are in model units.
+
+        They are attacked all at once if ``batch_size`` says no other number.
+        """
         ...
 
     def perturbed(self, index: Tensor, delta: Tensor) -> Tensor:

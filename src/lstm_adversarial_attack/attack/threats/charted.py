@@ -85,7 +85,7 @@ class ChartedThreat:
         self._target, self._settings, self._events = target, settings, events
         self._model = Charted(target.decision).eval()
 
-    def attack(self, index: Tensor, labels: Tensor) -> AttackResult:
+    def attack(self, index: Tensor, labels: Tensor, batch_size: int | None = None) -> AttackResult:
         """See `threats.Threat`."""
         target, settings = self._target, self._settings
         batch = target.dataset.tensors[index]
@@ -105,7 +105,7 @@ class ChartedThreat:
             steps=settings.steps,
             kappa=settings.kappa + SURE,
             seed=settings.seed,
-            batch_size=len(index),
+            batch_size=batch_size or len(index),
             **options_of(settings),
         )
 

@@ -46,7 +46,7 @@ class DataEntryThreat:
         self._target, self._settings, self._events = target, settings, events
         self._model = Charted(target.decision).eval()
 
-    def attack(self, index: Tensor, labels: Tensor) -> AttackResult:
+    def attack(self, index: Tensor, labels: Tensor, batch_size: int | None = None) -> AttackResult:  # noqa: ARG002
         """See `threats.Threat`; ``forwards`` counts the slips and pairs tried, and nothing costs a gradient."""
         settings = self._settings
         batch = self._target.dataset.tensors[index]

@@ -21,7 +21,7 @@ class GridThreat:
         """Attack ``target``."""
         self._target, self._settings = target, settings
 
-    def attack(self, index: Tensor, labels: Tensor) -> AttackResult:
+    def attack(self, index: Tensor, labels: Tensor, batch_size: int | None = None) -> AttackResult:
         """See `threats.Threat`."""
         target, settings = self._target, self._settings
         batch = target.dataset.tensors[index]
@@ -38,7 +38,7 @@ class GridThreat:
             steps=settings.steps,
             kappa=settings.kappa,
             seed=settings.seed,
-            batch_size=len(index),
+            batch_size=batch_size or len(index),
             **options_of(settings),
         )
 
