@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attack_peers import INSTALL, PEERS, Counted, find, serial_ista
-from bench_prediction import SOURCE, dataset_of
 from torch import Tensor
 
+from attack_peers import INSTALL, PEERS, Counted, find, serial_ista
+from bench_prediction import SOURCE, dataset_of
 from lstm_adversarial_attack.artifacts import open_artifact
 from lstm_adversarial_attack.artifacts.manifest import code_fingerprint
 from lstm_adversarial_attack.attack import AttackResult, attack
@@ -107,9 +107,10 @@ def cohort_of(source: str, samples: int, cache: Path, device: torch.device) -> C
     """Train the model, where the cache does not hold it, and choose test samples that it gets right."""
     name = "synthetic" if source.startswith("synthetic") else "set-a"
     work = cache / "".join(letter if letter.isalnum() else "-" for letter in source)[-40:]
-    dataset = load_dataset(open_artifact(dataset_of("icu-19", source, work, Reporter()), "dataset"), device)
+    artifact = open_artifact(dataset_of("icu-19", source, work, Reporter()), "dataset")
+    dataset = load_dataset(artifact, device)
     tensors = dataset.tensors
-    kept = work / "model.pt"
+    kept = work / f"model-{artifact.digest[:16]}.pt"
     model = LstmClassifier(architecture_of(NETWORK, tensors.values.shape[2], tensors.static.shape[1])).to(device)
     if not kept.is_file():
         started = time.monotonic()
@@ -371,7 +372,7 @@ def main() -> None:
             if arguments.serial:
                 outcomes[SERIAL] = bench.serial(arguments.serial)
             print(
-                f"\n{cohort.name}: {len(cohort.labels)} samples in batches of {arguments.batch}, {arguments.steps} steps; "
+                f"\n{cohort.name}: {len(cohort.labels)} samples, {arguments.batch} at once, {arguments.steps} steps; "
                 f"{SERIAL} on {arguments.serial}"
             )
             show(outcomes)
