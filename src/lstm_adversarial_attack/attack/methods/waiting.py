@@ -31,7 +31,7 @@ class Waiting:
         return step % _EVERY == _EVERY - 1
 
     def done(self, step: int, size: Tensor) -> Tensor:
-        """Return bool [sample], where ``size`` [sample] has stayed what it is for so long; never where it is the first."""
+        """Return bool [sample], where ``size`` [sample] has not fallen for so long; never where nothing is found."""
         fallen = size < self._best * self._keeps
         self._best = torch.where(fallen, size, self._best)
         self._since = torch.where(fallen | (size >= self._nothing), step, self._since)
