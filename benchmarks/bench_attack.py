@@ -340,9 +340,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", nargs="+", default=COHORTS)
     parser.add_argument("--samples", type=int, default=256)
-    parser.add_argument("--batch", type=int, default=128, help="samples attacked at once")
+    parser.add_argument("--batch", type=int, default=64, help="samples attacked at once")
     parser.add_argument("--steps", type=int, default=300, help="gradient evaluations a sample")
-    parser.add_argument("--serial", type=int, default=4, help="samples for the serial loop")
+    parser.add_argument("--serial", type=int, default=2, help="samples for the serial loop")
     parser.add_argument("--peers", default="", help="folder of the other libraries")
     parser.add_argument("--cache", type=Path, help="folder for models and results (default: a temporary one)")
     parser.add_argument("--device", default="cpu")
@@ -356,7 +356,7 @@ def main() -> None:
         print(INSTALL)
     versions = sorted({f"{peer.package} {peer.version}" for peer in PEERS.values() if peer.version})
     print(f"{arguments.device}, one thread, torch {torch.__version__}; {', '.join(versions) or 'no peers'}")
-    run = time.strftime("%Y-%m-%dT%H:%M:%S")
+    run, code = time.strftime("%Y-%m-%dT%H:%M:%S"), code_fingerprint()[:12]
     lines: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         cache = arguments.cache or Path(folder)
@@ -367,7 +367,7 @@ def main() -> None:
             turns = [name for pair in itertools.zip_longest(OURS, others) for name in pair if name]
             for number in range(len(bench.batches)):
                 for name in turns:
-                    bench.take(name, number, code_fingerprint()[:12] if name in OURS else "peer")
+                    bench.take(name, number, code if name in OURS else "peer")
             outcomes = {name: Outcome.joined(bench.outcomes[name]) for name in (*OURS, *others)}
             if arguments.serial:
                 outcomes[SERIAL] = bench.serial(arguments.serial)
