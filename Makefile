@@ -9,7 +9,7 @@ OUT ?= runs/default
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint typecheck format bench bench-data bench-prediction bench-training lock wheel clean
+.PHONY: help setup setup-dev run test lint typecheck format bench bench-attack bench-data bench-prediction bench-training lock wheel clean
 
 help: ## Print this list
 	@echo "Usage: make TARGET [NAME=value ...]"
@@ -50,7 +50,11 @@ format: setup-dev ## Mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup-dev ## Time the parts that matter, side by side
+bench: setup-dev ## Time the attack's loop against its limit
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_attack_step.py
+
+bench-attack: setup-dev ## Attack beside other libraries, and the attack's loop against its limit (PEERS=folder, ARGS=)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_attack.py $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_attack_step.py
 
 bench-data: setup-dev ## Time loading, extraction and preprocessing against their yardsticks (ARGS=)

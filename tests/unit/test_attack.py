@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lstm_adversarial_attack.artifacts.contents import Architecture
 from lstm_adversarial_attack.attack import METHODS, AttackResult, attack
+from lstm_adversarial_attack.attack.methods.waiting import Waiting
 from lstm_adversarial_attack.models import Decision, LstmClassifier
 
 HOURS, FEATURES = 8, 5
@@ -253,14 +254,71 @@ def test_the_fewest_steps_are_found() -> None:
     assert moved.l1.tolist() == pytest.approx([1.2, 1.2])
 
 
-def test_more_steps_turn_no_fewer_and_end_no_larger() -> None:
-    results = [attacked_lstm(3, 32, steps=steps)[-1] for steps in (2, 10, 50, 300, 600)]
+@pytest.fixture(scope="module", params=[0, 1])
+def trained(request: pytest.FixtureRequest) -> tuple[nn.Module, Tensor, Tensor, Tensor]:
+    """A small LSTM that has learned a rule, with samples that it gets right, half of them of each class.
+
+    An LSTM with random weights and cells without bounds turns by dozens of standard deviations or not at all, and
+    descents from different starts then end at different places for ever.
+    """
+    torch.manual_seed(request.param)
+    model = LstmClassifier(Architecture(FEATURES, 8, 1, True, 0.0))
+    values, observed = torch.randn(512, HOURS, FEATURES).clamp(-3, 3), torch.rand(512, HOURS, FEATURES) < 0.5
+    score = 2.8 * values[:, :, 0].mean(dim=1) + values[:, -1, 1] - 0.5 * values[:, :, 2].amax(dim=1)
+    score = score + values[:, -2:, 3].mean(dim=1) * values[:, -2:, 4].mean(dim=1)
+    labels = (score > score.quantile(0.7)).long()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(100):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(values, observed), labels).backward()
+        optimizer.step()
+    decision = Decision(model, 0.5).eval()
+    with torch.no_grad():
+        right = decision(values, observed).argmax(dim=1) == labels
+    chosen = torch.cat([(right & (labels == label)).nonzero()[:32, 0] for label in (0, 1)])
+    return decision, values[chosen], observed[chosen], labels[chosen]
+
+
+def test_more_steps_turn_no_fewer_and_end_no_larger(trained: tuple[nn.Module, Tensor, Tensor, Tensor]) -> None:
+    model, values, observed, labels = trained
+    results = [
+        attack(model, values, labels, context=(observed,), lower=-3.0, upper=3.0, steps=steps)
+        for steps in (2, 10, 50, 300, 600)
+    ]
     rates = [float(result.success.float().mean()) for result in results]
     assert rates == sorted(rates)
     assert rates[-2:] == [1.0, 1.0]
     medians = [float(result.l1.median()) for result in results]
     assert medians[-1] == pytest.approx(medians[-2], rel=0.02)
     assert results[-1].l0.median() == results[-2].l0.median()
+
+
+@pytest.mark.parametrize(("method", "share"), [("ista", 0.6), ("sigma-zero", 0.4)])
+def test_samples_that_make_no_progress_cost_less(
+    trained: tuple[nn.Module, Tensor, Tensor, Tensor], method: str, share: float
+) -> None:
+    model, values, observed, labels = trained
+    result = attack(model, values, labels, context=(observed,), lower=-3.0, upper=3.0, steps=300, method=method)
+    assert result.success.all()
+    assert float(result.gradients.float().mean()) <= share * 300
+    if method == "ista":
+        whole = attack(
+            model, values, labels, context=(observed,), lower=-3.0, upper=3.0, steps=300, method=method, tolerance=0.0
+        )
+        assert set(whole.gradients.tolist()) == {300}
+        assert float(result.l1.median()) <= 1.02 * float(whole.l1.median())
+
+
+def test_waiting_ends_where_nothing_falls_and_something_was_found() -> None:
+    waiting = Waiting(torch.full((4,), torch.inf), 0.1, 300, tolerance=0.01)
+    assert [step for step in range(12) if waiting.looks(step)] == [4, 9]
+    done = torch.zeros(4, dtype=torch.int64)
+    for step in range(4, 200, 5):
+        # Found at once and left as it is; falling by half a per cent alone; halved all the time; never found.
+        size = torch.tensor([1.0, 0.995 if step > 10 else 1.0, 0.9**step, torch.inf])
+        over = waiting.done(step, size)
+        done = torch.where(over & (done == 0), step, done)
+    assert done.tolist() == [34, 34, 0, 0]
 
 
 @pytest.mark.parametrize("method", METHODS)

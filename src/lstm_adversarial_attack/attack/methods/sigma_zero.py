@@ -7,12 +7,15 @@ import math
 import torch
 
 from lstm_adversarial_attack.attack.keeper import Keeper
+from lstm_adversarial_attack.attack.methods.waiting import Waiting
 from lstm_adversarial_attack.attack.problem import Problem
 
 _BETAS, _TINY = (0.9, 0.999), 1e-8
 _LAST_LR_SHARE = 0.1
 #: First threshold below which a cell is put back, and how it changes in a step, both times the range of the cell.
 _THRESHOLD, _ADAPTATION = 0.3, 0.01
+#: Share of the steps after which a sample leaves whose count has not fallen.
+_PATIENCE = 0.2
 
 
 def sigma_zero(problem: Problem, keeper: Keeper, *, steps: int = 300, lr: float = 1.0, sigma: float = 1e-3) -> None:
@@ -20,8 +23,8 @@ def sigma_zero(problem: Problem, keeper: Keeper, *, steps: int = 300, lr: float 
 
     Cells are measured in shares of their range. The count of a cell is ``x^2 / (x^2 + sigma)``; the gradient of margin
     and count is scaled to a largest entry of 1 and drives Adam, whose step falls along a cosine. Cells below a
-    threshold are put back; it grows while the prediction is turned and shrinks while it is not. Samples that one cell
-    turns leave.
+    threshold are put back; it grows while the prediction is turned and shrinks while it is not. Samples leave that one
+    cell turns, and those whose count has not fallen for a fifth of the steps.
 
     Args:
         problem: what is attacked.
@@ -36,6 +39,7 @@ def sigma_zero(problem: Problem, keeper: Keeper, *, steps: int = 300, lr: float 
     share, first, second = live.zeros(), live.zeros(), live.zeros()
     threshold = torch.full((len(live), 1), _THRESHOLD, device=share.device)
     cells = share.shape[1]
+    waiting = Waiting(keeper.l0, _PATIENCE, steps)
     for step in range(steps):
         margin, slope = live.margin_and_gradient(share * range_)
         turned = keeper.update(live, share * range_, margin)
@@ -48,11 +52,11 @@ def sigma_zero(problem: Problem, keeper: Keeper, *, steps: int = 300, lr: float 
         moved = live.clamp((share - size * first / (second.sqrt() + _TINY)) * range_) / range_
         threshold = (threshold + torch.where(turned, 1.0, -1.0)[:, None] * _ADAPTATION * rate).clamp(0, 1)
         share = torch.where(moved.abs() >= threshold, moved, 0.0)
-        if step % 10 == 9:
-            left = keeper.l0[live.rows] > 1
+        if waiting.looks(step):
+            left = ~waiting.done(step, keeper.l0)[live.rows] & (keeper.l0[live.rows] > 1)
             if not left.any():
                 return
-            if left.float().mean() < 0.9:
+            if not left.all():
                 live, range_, share, first, second = live.at(left), range_[left], share[left], first[left], second[left]
                 threshold = threshold[left]
     margin = live.margin(share * range_)
