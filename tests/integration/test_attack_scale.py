@@ -49,7 +49,7 @@ def digest(out: Path) -> str:
 
 
 def attack(artifacts: Artifacts, out: Path, *options: object) -> Path:
-    made_of = ["--dataset", str(artifacts.dataset), "--model", str(artifacts.model)]
+    made_of = ["--events", str(artifacts.events), "--dataset", str(artifacts.dataset), "--model", str(artifacts.model)]
     cli.main(["attack", *made_of, "--out", str(out), *map(str, options)])
     return out
 
@@ -110,7 +110,7 @@ def test_what_is_merged_is_up_to_date_for_merge_and_attack_alike(
     made = manifest(tmp_path / "merged")
 
     assert "up to date" in merged(lstm_aa_inside, "merged", *shards.parts).stderr
-    made_of = ("--dataset", artifacts.dataset, "--model", artifacts.model)
+    made_of = ("--events", artifacts.events, "--dataset", artifacts.dataset, "--model", artifacts.model)
     assert "up to date" in lstm_aa_inside("attack", *made_of, "--out", "merged", *SHARDED).stderr
     assert manifest(tmp_path / "merged") == made
     again = merged(lstm_aa_inside, "merged", *shards.parts, more=("--force",)).stderr
