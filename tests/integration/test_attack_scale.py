@@ -173,8 +173,8 @@ def test_shards_that_do_not_belong_together_are_refused(
     cli.main(["train", "--dataset", str(artifacts.dataset), "--out", str(model), "--hidden-units", "5",
               "--max-epochs", "1", "--resamples", "10", "--no-baselines"])  # fmt: skip
     foreign = tmp_path / "foreign"
-    cli.main(["attack", "--events", str(artifacts.events), "--dataset", str(artifacts.dataset), "--model", str(model), "--out", str(foreign),
-              *SHARDED, "--shard", "3/3"])  # fmt: skip
+    made_of = ["--events", str(artifacts.events), "--dataset", str(artifacts.dataset), "--model", str(model)]
+    cli.main(["attack", *made_of, "--out", str(foreign), *SHARDED, "--shard", "3/3"])
     assert "made with model " in said(one, two, foreign)
 
 
