@@ -795,3 +795,13 @@ def test_quantiles_with_infinities():
 @pytest.mark.parametrize(("precision", "decimals"), [(1.0, 1), (0.1, 2), (0.01, 3), (5.0, 1), (0.5, 2)])
 def test_changes_are_shown_finer_than_charted(precision, decimals):
     assert _clinical_decimals(precision) == decimals
+
+
+@pytest.mark.parametrize(
+    ("threat", "said"),
+    [("charted", "goes on through forward fill"), ("data-entry", "slips that people make"), ("grid", "scaled grid")],
+)
+def test_the_report_says_what_the_attack_may_change(threat: str, said: str) -> None:
+    page = evaluate(tiny_inputs(threat=threat), resamples=50, min_auroc=0.5).report_html
+    assert f"Threat model: {threat}." in page
+    assert said in page
