@@ -50,6 +50,10 @@ if stage.name == "extract":
     open_source("synthetic:10").close()
     import lstm_adversarial_attack.sources.challenge2012
     import lstm_adversarial_attack.sources.mimic_postgres
+if stage.name in ("tune", "attack-tune"):
+    import lstm_adversarial_attack.search.database
+if stage.name == "attack":
+    import lstm_adversarial_attack.attack.merge
 print(stage.name)
 """
 

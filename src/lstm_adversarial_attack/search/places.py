@@ -31,5 +31,6 @@ def place_of(execution: Execution, work: Path) -> Place:
     except ModuleNotFoundError as error:
         if error.name != "psycopg2":
             raise
-        raise UserError("--storage needs psycopg2; install it, or this package with its extra 'tune'") from error
+        extras = "'tune' or 'attack-tune'"
+        raise UserError(f"--storage needs psycopg2; install it, or this package with its extra {extras}") from error
     return Database(storage)
