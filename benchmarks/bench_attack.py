@@ -277,7 +277,8 @@ def show(outcomes: dict[str, Outcome]) -> None:
         row = " ".join(f"{figure:>11.4g}" for figure in figures)
         print(
             f"{name:<22} {float(one.l0.isfinite().float().mean()):>8.1%} {row} "
-            f"{float(one.evaluations.mean()):>18.1f} {float(one.evaluations.max()):>6.0f} {one.rate:>10.3f} {one.cpu_seconds:>8.1f}"
+            f"{float(one.evaluations.mean()):>18.1f} {float(one.evaluations.max()):>6.0f} {one.rate:>10.3f} "
+            f"{one.cpu_seconds:>8.1f}"
         )
 
 
@@ -326,6 +327,7 @@ def targets(cohort: str, outcomes: dict[str, Outcome], missing: list[str], steps
         names, seconds = needed(peers, l0, l1)
         faster = seconds / ours.seconds
         cpu = sum(peers[name].cpu_seconds for name in names) / ours.cpu_seconds
+        shown = f"{faster:.2f} times ({cpu:.2f} by CPU) {' + '.join(names)}"
         goal_l0 = f"no larger than the best of all peers on >= {L0_SHARE:.0%}"
         goal_l1 = f"within 0.5 % of the best of all peers or better on >= {L1_SHARE:.0%}"
         lines += [
