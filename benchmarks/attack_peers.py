@@ -18,10 +18,10 @@ from unittest.mock import MagicMock
 import torch
 from torch import Tensor, nn
 
-INSTALL = """Peers are installed into a folder of their own, which --peers (or make bench-attack PEERS=folder) names:
-  pip install 'setuptools<80' wheel
-  pip install --no-deps --target FOLDER foolbox==3.3.4 eagerpy==0.30.0 adversarial-robustness-toolbox==1.20.1
-  pip install --no-deps --no-build-isolation --target FOLDER adv-lib==0.2.8"""
+INSTALL = """Peers are installed beside the development environment, into a folder that --peers (make: PEERS=) names:
+  pip install --target TOOLS 'setuptools<80' wheel
+  pip install --target FOLDER --no-deps foolbox==3.3.4 eagerpy==0.30.0 adversarial-robustness-toolbox==1.20.1
+  PYTHONPATH=TOOLS pip install --target FOLDER --no-deps --no-build-isolation adv-lib==0.2.8"""
 #: What adv-lib imports for attacks that are not called here.
 _UNUSED = ("torchvision", "torchvision.models", "torchvision.transforms", "visdom")
 #: A forward pass costs a third of a gradient evaluation, a backward pass two thirds.

@@ -11,10 +11,11 @@ from lstm_adversarial_attack.attack.methods.greedy import add_cells, best_additi
 from lstm_adversarial_attack.attack.problem import Problem
 from lstm_adversarial_attack.attack.result import Size
 
-#: Shares of the budget: the descent from the best example, each descent at a number of cells, and each evening out.
-_POLISH, _LEVEL, _EVEN = 0.1, 0.025, 0.015
+#: Shares of the budget: the descent from the sparsest example, that from the smallest, each descent at a number of
+#: cells, and each evening out.
+_AGAIN, _POLISH, _LEVEL, _EVEN = 0.1, 0.1, 0.025, 0.015
 #: Radius of the first box as a share of the largest change so far.
-_POLISH_RADIUS, _LEVEL_RADIUS = 0.05, 0.3
+_AGAIN_RADIUS, _POLISH_RADIUS, _LEVEL_RADIUS = 0.8, 0.05, 0.3
 _MOST_CELLS, _WIDTH, _LEVELS = 12, 8, 6
 #: Gradient evaluations that a round of exchanges costs at most: for a base of its own and for no base.
 _EXCHANGE_COST = 1 + 3 * (1 + _WIDTH / 3) + 4 * _WIDTH / 3
@@ -26,8 +27,9 @@ _TINY = 1e-20
 def frontier(problem: Problem, keeper: Keeper, *, steps: int = 300, width: int = 8, descent: float = 0.2) -> None:
     """Find for every sample the sparsest and the smallest example, and the best at each number of cells between.
 
-    Cells at their bounds give the sparsest (`greedy.add_cells`, then two cells exchanged for one), a descent by linear
-    programs the smallest (`descent`). Between the two, cells are let in one by one from the sparsest on, and left out
+    Cells at their bounds give the sparsest (`greedy.add_cells`, then two cells exchanged for one), descents by linear
+    programs the smallest (`descent`): from no perturbation, from the sparsest example, which may lead to another place,
+    and from the best so far. Between the two, cells are let in one by one from the sparsest on, and left out
     one by one from the smallest on, with a short descent in the cells that remain; where cells differ in cost, once
     more by cost. Each number of cells is then evened out for the least largest change.
 
@@ -45,9 +47,10 @@ def frontier(problem: Problem, keeper: Keeper, *, steps: int = 300, width: int =
     rest = problem.at(keeper.iterations["first"][problem.rows] > 0)
     if len(rest) == 0:
         return
-    smallest = keeper.deltas["smallest"][rest.rows]
-    radius = _POLISH_RADIUS * smallest.abs().amax(dim=1)
-    descend(rest, keeper, budget.rounds(1, int(_POLISH * steps)), start=smallest, radius=radius)
+    for kind, share, reach in (("sparsest", _AGAIN, _AGAIN_RADIUS), ("smallest", _POLISH, _POLISH_RADIUS)):
+        start = keeper.deltas[kind][rest.rows]
+        radius = reach * start.abs().amax(dim=1)
+        descend(rest, keeper, budget.rounds(1, int(share * steps)), start=start, radius=radius)
     fewer_cells(rest, keeper, budget)
     keeper.note_best(rest)
     level, even = max(2, int(_LEVEL * steps)), max(2, int(_EVEN * steps))
