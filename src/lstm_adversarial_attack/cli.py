@@ -119,14 +119,6 @@ SettingsFile = Annotated[
 Out = Annotated[str, Parameter(help="Folder of the new artifact.")]
 Force = Annotated[bool, Parameter(help="Do it again even if the artifact is up to date.", negative="")]
 Events = Annotated[str, Parameter(help="Artifact of extract.")]
-EventsBehind = Annotated[
-    str | None,
-    Parameter(
-        name="--events",
-        help="""Artifact of extract that the dataset was made from: lets threat model charted look at every charted
-        value, not at hours alone, and is needed for data-entry.""",
-    ),
-]
 Dataset = Annotated[str, Parameter(help="Artifact of preprocess.")]
 Model = Annotated[str, Parameter(help="Artifact of train.")]
 Examples = Annotated[str, Parameter(help="Artifact of attack.")]
@@ -247,7 +239,6 @@ def attack_tune(
     dataset: Dataset,
     model: Model,
     out: Out,
-    events: EventsBehind = None,
     options: Annotated[AttackTuneSettings, Flat] = AttackTuneSettings(),
     execution: Annotated[TuneExecution, Flat] = TuneExecution(),
     settings: SettingsFile = None,
@@ -261,7 +252,7 @@ def attack_tune(
     A search that is killed goes on with its finished trials when it is started again. The same command on other
     machines, with the same --storage, helps: each ends when the study has its trials, and each writes the same result.
     """
-    inputs = {"dataset": dataset, "model": model, "events": events}
+    inputs = {"dataset": dataset, "model": model}
     _carry_out("attack-tune", inputs, out, options, execution, force=force)
 
 
@@ -271,7 +262,6 @@ def attack(
     dataset: Dataset,
     model: Model,
     out: Out,
-    events: EventsBehind = None,
     attack_settings: FoundAttackSettings = None,
     options: Annotated[AttackSettings, Flat] = AttackSettings(),
     execution: Annotated[Execution, Flat] = Execution(),
@@ -287,7 +277,7 @@ def attack(
     same --checkpoints. With --shard 1/4 to 4/4, four machines or GPUs share the work, and `lstm-aa merge-examples`
     joins what they made.
     """
-    inputs = {"dataset": dataset, "model": model, "events": events, "attack-settings": attack_settings}
+    inputs = {"dataset": dataset, "model": model, "attack-settings": attack_settings}
     _carry_out("attack", inputs, out, options, execution, force=force)
 
 

@@ -49,7 +49,7 @@ def digest(out: Path) -> str:
 
 
 def attack(artifacts: Artifacts, out: Path, *options: object) -> Path:
-    made_of = ["--events", str(artifacts.events), "--dataset", str(artifacts.dataset), "--model", str(artifacts.model)]
+    made_of = ["--dataset", str(artifacts.dataset), "--model", str(artifacts.model)]
     cli.main(["attack", *made_of, "--out", str(out), *map(str, options)])
     return out
 
@@ -110,7 +110,7 @@ def test_what_is_merged_is_up_to_date_for_merge_and_attack_alike(
     made = manifest(tmp_path / "merged")
 
     assert "up to date" in merged(lstm_aa_inside, "merged", *shards.parts).stderr
-    made_of = ("--events", artifacts.events, "--dataset", artifacts.dataset, "--model", artifacts.model)
+    made_of = ("--dataset", artifacts.dataset, "--model", artifacts.model)
     assert "up to date" in lstm_aa_inside("attack", *made_of, "--out", "merged", *SHARDED).stderr
     assert manifest(tmp_path / "merged") == made
     again = merged(lstm_aa_inside, "merged", *shards.parts, more=("--force",)).stderr
@@ -126,7 +126,7 @@ def test_examples_may_be_named_one_by_one(lstm_aa_inside: Call, shards: Shards, 
 
 def test_shards_without_a_chunk_are_empty_and_merge(lstm_aa_inside: Call, artifacts: Artifacts, tmp_path: Path) -> None:
     options = ("--steps", "3", "--max-samples", "4", "--chunk-size", "2")
-    made_of = ("--events", artifacts.events, "--dataset", artifacts.dataset, "--model", artifacts.model)
+    made_of = ("--dataset", artifacts.dataset, "--model", artifacts.model)
     whole = attack(artifacts, tmp_path / "whole", *options)
     parts = [tmp_path / f"{number}" for number in (1, 2, 3)]
     said = [
@@ -173,7 +173,7 @@ def test_shards_that_do_not_belong_together_are_refused(
     cli.main(["train", "--dataset", str(artifacts.dataset), "--out", str(model), "--hidden-units", "5",
               "--max-epochs", "1", "--resamples", "10", "--no-baselines"])  # fmt: skip
     foreign = tmp_path / "foreign"
-    made_of = ["--events", str(artifacts.events), "--dataset", str(artifacts.dataset), "--model", str(model)]
+    made_of = ["--dataset", str(artifacts.dataset), "--model", str(model)]
     cli.main(["attack", *made_of, "--out", str(foreign), *SHARDED, "--shard", "3/3"])
     assert "made with model " in said(one, two, foreign)
 
@@ -224,7 +224,7 @@ class Undisturbed:
 def undisturbed(artifacts: Artifacts, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     out = tmp_path_factory.mktemp("undisturbed")
     made_of = ["--dataset", str(artifacts.dataset), "--model", str(artifacts.model)]
-    cli.main(["attack", "--events", str(artifacts.events), *made_of, "--out", str(out / "examples"), *LONG])
+    cli.main(["attack", *made_of, "--out", str(out / "examples"), *LONG])
     cli.main(["attack-tune", *made_of, "--out", str(out / "attack-settings"), *SEARCH])
     cli.main(["tune", *made_of[:2], "--out", str(out / "hyperparameters"), *TUNE])
     return Undisturbed(*(digest(out / name) for name in ("examples", "attack-settings", "hyperparameters")))
@@ -286,7 +286,7 @@ def test_a_killed_attack_goes_on_on_another_machine(
 def test_a_killed_attack_goes_on_where_it_was(artifacts: Artifacts, undisturbed: Undisturbed, tmp_path: Path) -> None:
     env, out = environment(None), tmp_path / "examples"
     arguments = command(
-        *("attack", "--events", artifacts.events, "--dataset", artifacts.dataset, "--model", artifacts.model),
+        *("attack", "--dataset", artifacts.dataset, "--model", artifacts.model),
         *(*LONG, "--out", out),
     )
     killed(arguments, env, lambda: len(list(tmp_path.glob(".examples.work/*/chunk-10-*.safetensors"))) >= 2)

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lstm_adversarial_attack.artifacts import Identity, open_artifact, write_artifact
 from lstm_adversarial_attack.artifacts.contents import Scaling
 from lstm_adversarial_attack.attack.charting import carried, shown_hours
 from lstm_adversarial_attack.attack.target import Target, typical_changes
@@ -53,15 +52,13 @@ class Sum(nn.Module):
         return torch.stack([-score, score], dim=1)
 
 
-def target_of(rows: list[Row], model: nn.Module, folder: Path) -> tuple[Target, object]:
+def target_of(rows: list[Row], model: nn.Module, folder: Path) -> Target:
     """Return the target that `preprocess` would make of ``rows`` (normal values where nothing is charted)."""
     events = pl.DataFrame(rows, schema=["stay_id", "minute", "feature", "value"], orient="row")
     schema = with_features(MEASUREMENTS, FEATURES.names)
-    identity = Identity(kind="events", settings={}, seed=None, inputs={})
-    with write_artifact(folder / "events", identity, stage="extract") as draft:
-        cast = events.select([pl.col(name).cast(kind) for name, kind in schema.items()])
-        draft.write_frame("measurements.parquet", cast.sort(cast.columns), schema)
-    artifact = open_artifact(folder / "events", "events")
+    cast = events.select([pl.col(name).cast(kind) for name, kind in schema.items()])
+    folder.mkdir(exist_ok=True)
+    cast.sort(cast.columns).write_parquet(folder / "measurements.parquet")
     stays = sorted({row[0] for row in rows})
     values = np.empty((len(stays), HOURS, len(FEATURES.features)))
     observed = np.zeros(values.shape, bool)
@@ -83,7 +80,7 @@ def target_of(rows: list[Row], model: nn.Module, folder: Path) -> tuple[Target, 
         Tensors(scaled, torch.from_numpy(observed), labels), samples, FEATURES, Scaling(MEAN, STD, "standard")
     )
     ones = torch.ones(len(FEATURES.features))
-    return Target(Decision(model, 0.5).eval(), dataset, -99 * ones, 99 * ones, ones, artifact.digest, True), artifact
+    return Target(Decision(model, 0.5).eval(), dataset, -99 * ones, 99 * ones, ones, folder / "measurements.parquet")
 
 
 def only(hour: int, feature: str, weight: float = 1.0) -> Tensor:
@@ -93,8 +90,8 @@ def only(hour: int, feature: str, weight: float = 1.0) -> Tensor:
 
 
 def attacked(rows: list[Row], model: nn.Module, folder: Path, settings: AttackSettings = CLEAR, kind: str = "smallest"):
-    target, events = target_of(rows, model, folder)
-    threat = threat_of(target, settings, events)
+    target = target_of(rows, model, folder)
+    threat = threat_of(target, settings)
     index = torch.arange(len(target.dataset.tensors))
     result = threat.attack(index, target.decision(target.dataset.tensors.values).argmax(dim=1))
     edits = threat.edits(index, result.found(kind))
@@ -206,29 +203,15 @@ def test_typical_changes_are_those_between_charted_hours(tmp_path: Path) -> None
         (1, 250, "upper", 102.0),
         (2, 0, "upper", 90.0),
     ]
-    target, _ = target_of([*rows, (2, 70, "upper", 101.0), (2, 0, "lower", 60.0)], Sum(only(0, "upper"), 1.0), tmp_path)
+    target = target_of([*rows, (2, 70, "upper", 101.0), (2, 0, "lower", 60.0)], Sum(only(0, "upper"), 1.0), tmp_path)
     found = typical_changes(target.dataset)
     assert found[0].item() == pytest.approx((0.5 + 0.3 + 1.1) / 3, rel=1e-5)
     assert found[1].item() == 1.0
 
 
-def test_other_events_and_other_datasets_are_refused(tmp_path: Path) -> None:
-    rows: list[Row] = [(1, 0, "upper", 100.0)]
-    target, events = target_of(rows, Sum(only(0, "upper"), 1.0), tmp_path)
-    with pytest.raises(UserError, match="other events"):
-        threat_of(replace(target, events="0" * 64), CLEAR, events)
-    for threat in ("charted", "data-entry"):
-        with pytest.raises(UserError, match="--threat grid"):
-            threat_of(replace(target, filled_forward=False), replace(CLEAR, threat=threat), events)
-    with pytest.raises(UserError, match="give --events"):
-        threat_of(target, replace(CLEAR, threat="data-entry"), None)
-
-
-def test_without_events_an_hour_is_one_value(tmp_path: Path) -> None:
-    rows: list[Row] = [(1, 10, "upper", 198.0), (1, 20, "upper", 100.0)]
-    target, _ = target_of(rows, Sum(only(0, "upper"), 4.9 + 0.205), tmp_path)
-    threat = threat_of(target, CLEAR, None)
-    index = torch.zeros(1, dtype=torch.int64)
-    result = threat.attack(index, torch.zeros(1, dtype=torch.int64))
-    assert result.success.all()  # the mean is far from the end of the range
-    assert threat.edits(index, result.smallest) is None
+@pytest.mark.parametrize("threat", ["charted", "data-entry"])
+def test_datasets_that_do_not_show_what_was_charted_are_refused(tmp_path: Path, threat: str) -> None:
+    target = target_of([(1, 0, "upper", 100.0)], Sum(only(0, "upper"), 1.0), tmp_path)
+    with pytest.raises(UserError, match="--threat grid"):
+        threat_of(replace(target, charted=None), replace(CLEAR, threat=threat))
+    threat_of(replace(target, charted=None), replace(CLEAR, threat="grid"))

@@ -19,11 +19,11 @@ from lstm_adversarial_attack import __version__
 #: The kinds of artifact and the schema version that this package writes and reads.
 SCHEMA_VERSIONS = {
     "events": 1,
-    "dataset": 1,
+    "dataset": 2,
     "hyperparameters": 1,
     "model": 3,
     "attack-settings": 1,
-    "examples": 1,
+    "examples": 2,
     "cross-validation": 1,
     "report": 2,
     "audit": 1,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor, nn
 
-from lstm_adversarial_attack.artifacts import Artifact
 from lstm_adversarial_attack.catalogue import FeatureSet
 from lstm_adversarial_attack.frames import MEASUREMENTS, conform, with_features
 
@@ -28,13 +28,15 @@ CHARTED = {
 }
 
 
-def charted_values(events: Artifact, stays: pl.Series, features: FeatureSet, hours: int) -> pl.DataFrame:
-    """Read what was charted of ``features`` in the first ``hours`` of ``stays``: `CHARTED`, in the events' order.
+def charted_values(path: Path, stays: pl.Series, features: FeatureSet, hours: int) -> pl.DataFrame:
+    """Read what was charted of ``features`` in the first ``hours`` of ``stays``: `CHARTED`, in the file's order.
 
-    Raises:
-        UserError: the events are not what an artifact of that kind holds.
+    Args:
+        path: a Parquet file, `frames.MEASUREMENTS` over what ``features`` records.
+        stays: stay ids.
+        features: the columns of the tensors.
+        hours: length of the window.
     """
-    path = events.file("measurements.parquet")
     table = pl.scan_parquet(path)
     conform(pl.DataFrame(schema=table.collect_schema()), with_features(MEASUREMENTS, features.recorded_names))
     rows = pl.LazyFrame({"stay_id": stays, "row": np.arange(len(stays))})

@@ -34,15 +34,13 @@ def run(context: Context) -> None:
     options_of(settings)  # what is no option of the method is told before any work
     device = prepare(context.execution)
     target = load_target(context.inputs["dataset"], context.inputs["model"], device)
-    threat = threat_of(target, settings, context.inputs.get("events"))
+    threat = threat_of(target, settings)
     chosen, predicted = target.chosen(settings.split, settings.max_samples, misclassified=settings.misclassified)
     if len(chosen) == 0:
         raise UserError(
             f"the model classifies no sample of the {settings.split} split correctly, so there is nothing to "
             "attack; train a better model or choose another --split"
         )
-    if settings.threat == "charted" and "events" not in context.inputs:
-        progress.say("without --events, an hour counts as one charted value, its mean")
     settings = replace(settings, chunk_size=chunk_size(settings.chunk_size, target.batch_size, draft.work))
     chunks = chunks_of(chosen, predicted, settings.chunk_size, settings.shard, draft.work)
     if not chunks:
@@ -185,6 +183,4 @@ def _perturbations(target: Target, chosen: Tensor, result: AttackResult) -> pl.D
     return pl.concat(frames)
 
 
-STAGE = Stage(
-    name="attack", makes="examples", takes=("dataset", "model"), may_take=("events", "attack-settings"), run=run
-)
+STAGE = Stage(name="attack", makes="examples", takes=("dataset", "model"), may_take=("attack-settings",), run=run)

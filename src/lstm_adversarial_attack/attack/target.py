@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.models import Decision, death_probability, load_model, predict_logits
 from lstm_adversarial_attack.settings import AttackSettings
 
+_CHARTED = "measurements.parquet"
 #: Training samples looked at together.
 _AT_ONCE = 4096
 _OF_EVERY_METHOD = {"problem", "keeper", "steps", "seed"}
@@ -34,8 +36,8 @@ class Target:
         upper: [feature], model units.
         cost: [feature], what a change of one model unit costs: in multiples of the mean absolute change from one
             charted hour to the next, of the training samples.
-        events: digest of what the dataset was made from.
-        filled_forward: whether gaps hold the last value, and no value is clipped.
+        charted: file of what was charted (`frames.MEASUREMENTS`), where the values show it as it is carried forward;
+            None of datasets whose gaps are filled otherwise, or whose values are clipped.
     """
 
     decision: Decision
@@ -43,8 +45,7 @@ class Target:
     lower: Tensor
     upper: Tensor
     cost: Tensor
-    events: str | None
-    filled_forward: bool
+    charted: Path | None
 
     @property
     def device(self) -> torch.device:
@@ -135,8 +136,7 @@ def load_target(dataset_artifact: Artifact, model_artifact: Artifact, device: to
         lower,
         upper,
         (1 / typical_changes(dataset)).float(),
-        dataset_artifact.manifest.inputs.get("events"),
-        dataset_artifact.manifest.settings["imputation"] == "forward-fill" and not clipped,
+        dataset_artifact.file(_CHARTED) if _CHARTED in dataset_artifact.manifest.files and not clipped else None,
     )
 
 

@@ -70,10 +70,10 @@ def objective_of(inputs: dict[str, Artifact], settings: AttackTuneSettings, exec
     def objective(attempt: Attempt) -> float:
         drawn = suggest(attempt.trial, settings.method)
         tried = AttackSettings(threat=settings.threat, method=settings.method, steps=settings.steps, **drawn)
-        threat = threat_of(target, tried, inputs.get("events"))
+        threat = threat_of(target, tried)
         return OBJECTIVES[settings.objective](threat.attack(chosen, predicted, batch_size), settings.max_cells)
 
     return objective
 
 
-STAGE = Stage(name="attack-tune", makes="attack-settings", takes=("dataset", "model"), may_take=("events",), run=run)
+STAGE = Stage(name="attack-tune", makes="attack-settings", takes=("dataset", "model"), run=run)

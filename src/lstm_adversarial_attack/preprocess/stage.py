@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ def run(context: Context) -> None:
             f"{part['label'].sum():,} died: {split}"
         )
     draft.write_frame("samples.parquet", samples, SAMPLES)
+    if context.settings.imputation == "forward-fill":  # what was charted is what the attack changes
+        shutil.copyfile(events.file("measurements.parquet"), draft.path / "measurements.parquet")
     draft.write_json("scaling.json", prepared.scaling)
     draft.write_json("features.json", features)
     if prepared.static.columns:

@@ -7,7 +7,6 @@ from typing import Protocol
 import polars as pl
 from torch import Tensor
 
-from lstm_adversarial_attack.artifacts import Artifact
 from lstm_adversarial_attack.attack.result import AttackResult, Found
 from lstm_adversarial_attack.attack.target import Target
 from lstm_adversarial_attack.attack.threats.charted import ChartedThreat
@@ -34,26 +33,25 @@ class Threat(Protocol):
     def edits(self, index: Tensor, found: Found) -> pl.DataFrame | None:
         """Return the charted values that the examples ``found`` of the samples at ``index`` change.
 
-        Columns: row (into ``index``), minute, feature (column), value, edited, slip. None where the threat model knows
-        of no charted values.
+        Columns: row (into ``index``), minute, feature (column), value, edited, slip. None where the threat model is not
+        about charted values.
         """
         ...
 
 
-def threat_of(target: Target, settings: AttackSettings, events: Artifact | None) -> Threat:
+def threat_of(target: Target, settings: AttackSettings) -> Threat:
     """Return the threat model that ``settings`` name.
 
     Raises:
-        UserError: it does not fit the dataset, or needs events and there are none.
+        UserError: it needs charted values, and the dataset does not show them as they are.
     """
-    if events is not None and target.events != events.digest:
-        raise UserError(
-            f"{events.path}: the dataset was made from other events; give --events the artifact it was made from"
-        )
     if settings.threat == "grid":
         return GridThreat(target, settings)
+    if target.charted is None:
+        raise UserError(
+            f"threat model {settings.threat} needs a dataset whose gaps are filled forward and whose values are not "
+            "clipped; this one was made otherwise (protocol reference does so): give --threat grid"
+        )
     if settings.threat == "charted":
-        return ChartedThreat(target, settings, events)
-    if events is None:
-        raise UserError("threat model data-entry looks at single charted values: give --events, the dataset's events")
-    return DataEntryThreat(target, settings, events)
+        return ChartedThreat(target, settings, target.charted)
+    return DataEntryThreat(target, settings, target.charted)

@@ -7,19 +7,19 @@ masks stay as they are. Bounds:
 - every value stays within the physiological range, and is one that can be recorded;
 - a measurement that exceeds another (systolic above diastolic pressure) still does in every hour: each of the two
   keeps to its side of the middle between them;
-- with ``max_rate`` r, no two successive hours of a measurement come to differ by more than r standard deviations an
+- with ``max_rate`` r, no two successive charted hours of a measurement that is no volume come to differ by more than r standard deviations an
   hour, unless they already do: each of the two has half of what is left.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 import torch
 from torch import Tensor
 
-from lstm_adversarial_attack.artifacts import Artifact
 from lstm_adversarial_attack.attack.charting import (
     Charted,
     by_feature,
@@ -32,7 +32,6 @@ from lstm_adversarial_attack.attack.engine import attack
 from lstm_adversarial_attack.attack.result import AttackResult, Found
 from lstm_adversarial_attack.attack.target import Target, options_of
 from lstm_adversarial_attack.datasets import Tensors
-from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.settings import AttackSettings
 
 #: Logits by which an example must be turned beside kappa, for what float32 loses on another way to the same values.
@@ -71,18 +70,9 @@ class Room:
 class ChartedThreat:
     """See the module."""
 
-    def __init__(self, target: Target, settings: AttackSettings, events: Artifact | None) -> None:
-        """Attack ``target`` by what ``events`` holds; without them every hour counts as one value, its mean.
-
-        Raises:
-            UserError: the dataset does not show charted values as this threat model takes them to be shown.
-        """
-        if not target.filled_forward:
-            raise UserError(
-                "threat model charted needs a dataset whose gaps are filled forward and whose values are not clipped; "
-                "this one was made otherwise (protocol reference does so): give --threat grid"
-            )
-        self._target, self._settings, self._events = target, settings, events
+    def __init__(self, target: Target, settings: AttackSettings, charted: Path) -> None:
+        """Attack ``target`` by the values that the file ``charted`` holds."""
+        self._target, self._settings, self._file = target, settings, charted
         self._model = Charted(target.decision).eval()
 
     def attack(self, index: Tensor, labels: Tensor, batch_size: int | None = None) -> AttackResult:
@@ -114,10 +104,8 @@ class ChartedThreat:
         batch = self._target.dataset.tensors[index]
         return batch.values + carried(delta, shown_hours(batch.observed, self._target.dataset.features))
 
-    def edits(self, index: Tensor, found: Found) -> pl.DataFrame | None:
+    def edits(self, index: Tensor, found: Found) -> pl.DataFrame:
         """See `threats.Threat`."""
-        if self._events is None:
-            return None
         features = self._target.dataset.features
         batch = self._target.dataset.tensors[index]
         room = self._room(index, batch, shown_hours(batch.observed, features))
@@ -141,17 +129,12 @@ class ChartedThreat:
         )
 
     def _charted(self, index: Tensor) -> pl.DataFrame:
-        assert self._events is not None
         dataset = self._target.dataset
         stays = dataset.samples["stay_id"].gather(index.tolist())
-        return charted_values(self._events, stays, dataset.features, dataset.tensors.values.shape[1])
+        return charted_values(self._file, stays, dataset.features, dataset.tensors.values.shape[1])
 
     def _cells(self, index: Tensor, batch: Tensors) -> Cells:
         """Return what was charted in the cells of the samples at ``index``."""
-        if self._events is None:
-            value = self._target.clinical(batch.values.double())
-            value = torch.where(batch.observed, value, torch.nan)
-            return Cells(value, value, torch.ones_like(value), torch.zeros_like(value))
         features = self._target.dataset.features
         precision = by_feature(features, "precision", [f.measurement.precision for f in features.features])
         rounded = on_precision(pl.col("value"), pl.col("precision"))
@@ -196,7 +179,7 @@ class ChartedThreat:
         each = torch.where(self._sums, cells.count, 1.0) * precision / target.std
         offset = cells.rounding / target.std
         low, high = down * each + offset, up * each + offset
-        for limit in (_apart(target, batch.values, shown), _rate(self._settings.max_rate, batch, shown)):
+        for limit in (_apart(target, batch.values, shown), _rate(self._settings.max_rate, batch, shown, self._sums)):
             if limit is not None:
                 low, high = torch.maximum(low, limit[0]), torch.minimum(high, limit[1])
         return Room(
@@ -242,13 +225,16 @@ def _least_shown(room: Tensor, shown: Tensor) -> Tensor:
     return least.scatter_reduce(1, shown.clamp_min(0), room.masked_fill(shown < 0, torch.inf), "amin")
 
 
-def _rate(max_rate: float | None, batch: Tensors, shown: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Return how far cells may go so that successive charted hours differ by no more than ``max_rate`` an hour."""
+def _rate(max_rate: float | None, batch: Tensors, shown: Tensor, sums: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return how far cells may go so that successive charted hours differ by no more than ``max_rate`` an hour.
+
+    Volumes, as ``sums`` [feature] tells, are not limited.
+    """
     if max_rate is None:
         return None
     hours = torch.arange(shown.shape[1], device=shown.device)[:, None]
     before = torch.cat([torch.full_like(shown[:, :1], -1), shown[:, :-1]], dim=1)
-    paired = batch.observed & (before >= 0)
+    paired = batch.observed & (before >= 0) & ~sums
     values = batch.values.double()
     rise = values - values.gather(1, before.clamp_min(0))
     most = max_rate * (hours - before)

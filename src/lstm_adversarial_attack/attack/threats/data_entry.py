@@ -7,11 +7,12 @@ turning the prediction.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 import torch
 from torch import Tensor
 
-from lstm_adversarial_attack.artifacts import Artifact
 from lstm_adversarial_attack.attack.charting import Charted, by_feature, carried, charted_values, shown_hours
 from lstm_adversarial_attack.attack.engine import verified
 from lstm_adversarial_attack.attack.keeper import Keeper
@@ -21,7 +22,6 @@ from lstm_adversarial_attack.attack.result import AttackResult, Found
 from lstm_adversarial_attack.attack.slips import SLIPS, slips
 from lstm_adversarial_attack.attack.target import Target
 from lstm_adversarial_attack.attack.threats.charted import SURE
-from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.frames import Schema
 from lstm_adversarial_attack.settings import AttackSettings
 
@@ -32,18 +32,9 @@ _KINDS = pl.Enum(SLIPS)
 class DataEntryThreat:
     """See the module."""
 
-    def __init__(self, target: Target, settings: AttackSettings, events: Artifact) -> None:
-        """Attack ``target`` by what ``events`` holds.
-
-        Raises:
-            UserError: the dataset does not show charted values as this threat model takes them to be shown.
-        """
-        if not target.filled_forward:
-            raise UserError(
-                "threat model data-entry needs a dataset whose gaps are filled forward and whose values are not "
-                "clipped; this one was made otherwise (protocol reference does so): give --threat grid"
-            )
-        self._target, self._settings, self._events = target, settings, events
+    def __init__(self, target: Target, settings: AttackSettings, charted: Path) -> None:
+        """Attack ``target`` by the values that the file ``charted`` holds."""
+        self._target, self._settings, self._file = target, settings, charted
         self._model = Charted(target.decision).eval()
 
     def attack(self, index: Tensor, labels: Tensor, batch_size: int | None = None) -> AttackResult:  # noqa: ARG002
@@ -81,7 +72,7 @@ class DataEntryThreat:
         batch = self._target.dataset.tensors[index]
         return batch.values + carried(delta, shown_hours(batch.observed, self._target.dataset.features))
 
-    def edits(self, index: Tensor, found: Found) -> pl.DataFrame | None:
+    def edits(self, index: Tensor, found: Found) -> pl.DataFrame:
         """See `threats.Threat`."""
         row, hour, feature = (column.cpu().numpy() for column in found.cells.T)
         cell = hour * found.shape[2] + feature
@@ -102,7 +93,7 @@ class DataEntryThreat:
         dataset = self._target.dataset
         features, hours = dataset.features, dataset.tensors.values.shape[1]
         stays = dataset.samples["stay_id"].gather(index.tolist())
-        charted = charted_values(self._events, stays, features, hours).with_row_index("charted")
+        charted = charted_values(self._file, stays, features, hours).with_row_index("charted")
         distinct = charted.select("feature", "value").unique(maintain_order=True)
         made = [
             (column, value, kind, new)
