@@ -7,8 +7,8 @@ masks stay as they are. Bounds:
 - every value stays within the physiological range, and is one that can be recorded;
 - a measurement that exceeds another (systolic above diastolic pressure) still does in every hour: each of the two
   keeps to its side of the middle between them;
-- with ``max_rate`` r, no two successive charted hours of a measurement that is no volume come to differ by more than r standard deviations an
-  hour, unless they already do: each of the two has half of what is left.
+- with ``max_rate`` r, no two successive charted hours of a measurement that is no volume come to differ by more than r
+  standard deviations an hour, unless they already do: each of the two has half of what is left.
 """
 
 from __future__ import annotations
