@@ -12,7 +12,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lstm_adversarial_attack.artifacts.contents import Search
 from lstm_adversarial_attack.errors import UserError
@@ -245,6 +245,27 @@ def test_two_workers_finish_exactly_as_many_trials_as_asked_for(tmp_path: Path) 
     assert [trial.state for trial in trials_of(tmp_path / "journal.log")] == [TrialState.COMPLETE] * 8
     assert len({name.name.partition("-")[2] for name in (tmp_path / "begun").iterdir()}) == 2, "both have worked"
     assert said == []
+
+
+@pytest.mark.parametrize("look", range(1, 7))
+def test_a_trial_of_another_worker_that_ends_between_two_looks_is_counted_once(
+    look: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, plan = Journal(tmp_path / "journal.log", alone=False), Plan("test", 2, 0)
+    study = place.open("test")
+    study.add_trial(create_trial(value=0.0))
+    other = study.ask()
+    place.sign(other, "other")
+    looks, usual = iter(range(1, 1000)), study.get_trials
+
+    def looked(*arguments: Any, **options: Any) -> list[FrozenTrial]:
+        if next(looks) == look:
+            study.tell(other.number, 1.0)
+        return usual(*arguments, **options)
+
+    monkeypatch.setattr(study, "get_trials", looked)
+    work(place, study, plan, parabola, worker="this", clock=Clock(plan))
+    assert [trial.state for trial in usual()] == [TrialState.COMPLETE] * 2
 
 
 def test_the_trial_of_a_killed_worker_is_tried_again_by_another(tmp_path: Path) -> None:

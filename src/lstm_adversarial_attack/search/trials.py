@@ -128,6 +128,12 @@ def running(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
 
+def finished_or_running(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that count or are under way, of one moment: between two looks one may come to its end."""
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+    return study.get_trials(deepcopy=False, states=states)
+
+
 def draw(study: optuna.Study, plan: Plan, number: int) -> optuna.Trial:
     """Begin a trial: one that waits, or one drawn anew.
 

@@ -20,7 +20,7 @@ from lstm_adversarial_attack.search.trials import (
     Plan,
     draw,
     finished,
-    running,
+    finished_or_running,
 )
 
 #: Seconds between two looks at a study whose last trials others are at.
@@ -52,7 +52,7 @@ def work(
             place.tidy(study)
             if is_over(study, plan, clock):
                 return
-            number = len(finished(study)) + len(running(study))
+            number = len(finished_or_running(study))
             if number < plan.trials:
                 trial = draw(study, plan, number)
                 with suppress(UpdateFinishedTrialError):  # who has claimed meanwhile took it for one without a worker
