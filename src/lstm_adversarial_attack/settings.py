@@ -290,8 +290,9 @@ class AttackSettings:
     """Of charted: most that a measurement may come to change from one charted hour to the next, in standard deviations
     an hour, where it does not do so already."""
 
-    pairs: Natural = 64
-    """Of data-entry: pairs are tried among so many slips of a sample, those that alone come closest; 0: among all."""
+    pairs: Annotated[int, Meta(ge=1, le=2000)] | None = None
+    """Of data-entry: all pairs are tried among so many slips of a sample, those that alone come closest; 64 if not
+    given. Of 2000 there are 2 million pairs."""
 
     method: AttackMethod = "frontier"
     """How cells are searched; data-entry tries everything instead. frontier: the sparsest and the smallest example and

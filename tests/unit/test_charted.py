@@ -155,6 +155,14 @@ def test_volumes_move_each_by_the_step_and_in_their_hour_alone(tmp_path: Path) -
     assert change[0, :, 2].tolist() == pytest.approx([0, 1.0, 0, 0, 0, 0], abs=1e-6)
 
 
+def test_volumes_of_an_hour_stay_in_range_together(tmp_path: Path) -> None:
+    # 250 of 300 are there: each of the two may rise by 25, not by the 170 and 180 that each has room for.
+    rows: list[Row] = [(1, 70, "volume", 120.0), (1, 80, "volume", 130.0)]
+    within, _, _ = attacked(rows, Sum(only(1, "volume"), (290 - 40) / 20), tmp_path / "within")
+    beyond, _, _ = attacked(rows, Sum(only(1, "volume"), (305 - 40) / 20), tmp_path / "beyond")
+    assert (within.success.tolist(), beyond.success.tolist()) == ([True], [False])
+
+
 def test_what_exceeds_another_measurement_still_does(tmp_path: Path) -> None:
     # Apart by 20 units: each keeps to its side of the middle, less half a step, so 9 whole units are allowed.
     rows: list[Row] = [(1, 0, "upper", 100.0), (1, 130, "lower", 80.0)]
@@ -196,17 +204,32 @@ def test_one_slip_and_two(tmp_path: Path) -> None:
     assert len(edits) == result.sparsest.l0.item()
 
 
+def test_single_slips_are_the_least_in_every_size(tmp_path: Path) -> None:
+    # All slips of two values that turn: the least in L1, in L-infinity and in cost are each among them.
+    rows: list[Row] = [(1, 0, "upper", 142.0), (1, 130, "lower", 65.0)]
+    target = target_of(rows, Sum(only(0, "upper", -1.0) + only(2, "lower", -1.0), -4.7), tmp_path)
+    cost = torch.tensor([0.1, 5.0, 1.0, 1.0])
+    threat = threat_of(replace(target, cost=cost), replace(CLEAR, threat="data-entry"))
+    result = threat.attack(torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
+    # upper 4.2, lower 1.0: 142 -> 124 is 1.8 and costs 0.18; 65 -> 56 is 1.8 of lower and costs 9.
+    assert result.frontier["cost"].sizes[0, 0].item() == pytest.approx(0.18, rel=1e-4)
+    assert result.frontier["l1"].sizes[0, 0].item() == pytest.approx(1.8, rel=1e-4)
+
+
 def test_typical_changes_are_those_between_charted_hours(tmp_path: Path) -> None:
     rows: list[Row] = [
         (1, 0, "upper", 100.0),
         (1, 130, "upper", 105.0),
         (1, 250, "upper", 102.0),
         (2, 0, "upper", 90.0),
+        (2, 0, "volume", 20.0),
+        (2, 200, "volume", 30.0),
     ]
     target = target_of([*rows, (2, 70, "upper", 101.0), (2, 0, "lower", 60.0)], Sum(only(0, "upper"), 1.0), tmp_path)
     found = typical_changes(target.dataset)
     assert found[0].item() == pytest.approx((0.5 + 0.3 + 1.1) / 3, rel=1e-5)
     assert found[1].item() == 1.0
+    assert found[2].item() == pytest.approx(0.5, rel=1e-5)  # between charted hours, not from the hours without one
 
 
 @pytest.mark.parametrize("threat", ["charted", "data-entry"])

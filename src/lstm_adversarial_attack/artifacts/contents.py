@@ -158,7 +158,8 @@ class Search(msgspec.Struct, frozen=True):
     """``search.json`` of hyperparameters and attack settings: the best settings and all trials.
 
     ``importances`` says how much each setting mattered, as shares; none where too few trials came to an end. ``events``
-    is the digest of the events that the search's dataset was made of, whichever way it was split.
+    is the digest of the events that the search's dataset was made of, whichever way it was split; ``threat`` the threat
+    model of a search for attack settings.
     """
 
     objective: str
@@ -167,6 +168,7 @@ class Search(msgspec.Struct, frozen=True):
     trials: list[Trial]
     importances: dict[str, float] = {}
     events: str = ""
+    threat: str = ""
 
 
 class AttackCard(msgspec.Struct, frozen=True):

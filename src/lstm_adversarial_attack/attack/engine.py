@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from lstm_adversarial_attack.attack.keeper import KINDS, SIZES, Keeper
 from lstm_adversarial_attack.attack.memory import fitting_batch
-from lstm_adversarial_attack.attack.methods import METHODS
-from lstm_adversarial_attack.attack.model import attackable
+from lstm_adversarial_attack.attack.methods import METHODS, OF_EVERY_METHOD
+from lstm_adversarial_attack.attack.model import attackable, judging
 from lstm_adversarial_attack.attack.problem import Grid, Problem
 from lstm_adversarial_attack.attack.result import AttackResult, Found, Frontier, Size, joined
 from lstm_adversarial_attack.attack.settle import settled
@@ -35,9 +35,9 @@ def attack(
     lower: Bound = None,
     upper: Bound = None,
     editable: Tensor | None = None,
-    cost: Tensor | None = None,
-    step: Tensor | None = None,
-    offset: Tensor | None = None,
+    cost: Tensor | float | None = None,
+    step: Tensor | float | None = None,
+    offset: Tensor | float | None = None,
     steps: int = 300,
     kappa: float = 0.0,
     most_cells: int = 16,
@@ -65,7 +65,8 @@ def attack(
         cost: what a unit of change costs, above 0, broadcast to ``values``; 1 where None.
         step: above 0, broadcast to ``values``: cells change in whole multiples of it; by any amount where None.
         offset: with ``step``: a changed cell changes by so much more.
-        steps: budget of a sample in gradient evaluations; a forward pass alone counts a third.
+        steps: budget of a sample in gradient evaluations; a forward pass alone counts a third. A look at the sample
+            before and the verification of each example come on top.
         kappa: margin by which the logits must be turned for an example to count.
         most_cells: up to how many changed cells `AttackResult.frontier` goes.
         seed: of methods that draw by lot.
@@ -80,81 +81,105 @@ def attack(
     if run is None:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     known = inspect.signature(run).parameters
-    unknown = options.keys() - known.keys()
+    unknown = options.keys() - (known.keys() - OF_EVERY_METHOD)
     if unknown:
         raise ValueError(f"method {method} has no option {', '.join(sorted(unknown))}")
     if "seed" in known:
         options["seed"] = seed
-    _check(values, labels, steps=steps, kappa=kappa)
+    _check(values, labels, steps=steps, kappa=kappa, most_cells=most_cells, batch_size=batch_size)
     low, high = _room(values, lower, upper, editable)
-    weight = torch.ones((), device=values.device) if cost is None else cost.to(values)
+    weight = torch.ones_like(values) if cost is None else _for_cells("cost", cost, values)
     if not (weight > 0).all():
         raise ValueError("cost must be above 0")
     grid = _grid(values, step, offset)
     with attackable(model):
         size = batch_size or fitting_batch(model, values, context)
-        cells = values[0].numel() if len(values) else 0
-        results = []
-        if grid is not None:
-            low, high = (grid.inward(bound.flatten(1)).view_as(bound) for bound in (low, high))
-        for part in torch.split(torch.arange(len(values), device=values.device), size):
-            problem = Problem(
-                model=model,
-                values=values[part],
-                labels=labels[part],
-                context=tuple(one[part] for one in context),
-                low=low[part].flatten(1),
-                high=high[part].flatten(1),
-                weight=weight.expand_as(values)[part].flatten(1),
-                grid=None if grid is None else grid.at(part),
-                kappa=kappa + _SURE,
-                batch=size,
-                rows=torch.arange(len(part), device=values.device),
-                gradients=torch.zeros(len(part), dtype=torch.int32, device=values.device),
-                forwards=torch.zeros(len(part), dtype=torch.int32, device=values.device),
-            )
-            keeper = Keeper(problem, min(most_cells, cells))
+    if grid is not None:
+        low, high = (grid.inward(bound.flatten(1)).view_as(bound) for bound in (low, high))
+    cells = values[0].numel() if len(values) else 0
+    results = []
+    for part in torch.split(torch.arange(len(values), device=values.device), size):
+        problem = Problem(
+            model=model,
+            values=values[part],
+            labels=labels[part],
+            context=tuple(one[part] for one in context),
+            low=low[part].flatten(1),
+            high=high[part].flatten(1),
+            weight=weight[part].flatten(1),
+            grid=None if grid is None else grid.at(part),
+            kappa=kappa + _SURE,
+            batch=size,
+            rows=torch.arange(len(part), device=values.device),
+            gradients=torch.zeros(len(part), dtype=torch.int32, device=values.device),
+            forwards=torch.zeros(len(part), dtype=torch.int32, device=values.device),
+        )
+        keeper = Keeper(problem, min(most_cells, cells))
+        with attackable(model):
             untouched = problem.at(problem.margin(problem.zeros()) > problem.kappa)
             if grid is None:
                 run(untouched, keeper, steps=steps, **options)
             else:
-                run(untouched, keeper, steps=max(1, int(_SEARCHING * steps)), **options)
+                searching = max(1, min(int(_SEARCHING * steps), steps - 1))
+                if "reserve" in known:
+                    run(untouched, keeper, steps=steps, reserve=steps - searching, **options)
+                else:
+                    run(untouched, keeper, steps=searching, **options)
                 keeper = settled(problem, keeper, steps)
-            results.append(verified(model, problem, keeper))
-            on_batch(results[-1])
+        results.append(verified(model, problem, keeper))
+        on_batch(results[-1])
     return joined(results)
 
 
-def _grid(values: Tensor, step: Tensor | None, offset: Tensor | None) -> Grid | None:
+def _grid(values: Tensor, step: Tensor | float | None, offset: Tensor | float | None) -> Grid | None:
     """Return the steps of all cells, [sample, cell]."""
     if step is None:
+        if offset is not None:
+            raise ValueError("offset is of steps, but no step is given")
         return None
-    if not (step > 0).all():
+    steps, offsets = _for_cells("step", step, values), _for_cells("offset", 0.0 if offset is None else offset, values)
+    if not (steps > 0).all():
         raise ValueError("step must be above 0")
-    offset = torch.zeros((), device=values.device) if offset is None else offset
-    return Grid(step.to(values).expand_as(values).flatten(1), offset.to(values).expand_as(values).flatten(1))
+    return Grid(steps.flatten(1), offsets.flatten(1))
 
 
-def _check(values: Tensor, labels: Tensor, *, steps: int, kappa: float) -> None:
-    if values.ndim != 3:
-        raise ValueError(f"values must be [sample, hour, feature], not {list(values.shape)}")
+def _for_cells(name: str, given: Tensor | float, values: Tensor) -> Tensor:
+    """Return what was given for cells, broadcast to ``values`` [sample, hour, feature]."""
+    tensor = torch.as_tensor(given, dtype=values.dtype, device=values.device)
+    if tensor.isnan().any():
+        raise ValueError(f"{name} holds NaN")
+    try:
+        return tensor.expand_as(values)
+    except RuntimeError as error:
+        raise ValueError(f"{name} {list(tensor.shape)} cannot be broadcast to {list(values.shape)}") from error
+
+
+def _check(
+    values: Tensor, labels: Tensor, *, steps: int, kappa: float, most_cells: int, batch_size: int | None
+) -> None:
+    if values.ndim != 3 or values.dtype != torch.float32:
+        raise ValueError(f"values must be [sample, hour, feature] float32, not {list(values.shape)} {values.dtype}")
     if labels.shape != values.shape[:1]:
         raise ValueError(f"labels must be [{len(values)}], not {list(labels.shape)}")
-    if steps < 1 or kappa < 0:
+    if not ((labels == 0) | (labels == 1)).all():
+        raise ValueError("labels must be 0 or 1")
+    if steps < 1 or not kappa >= 0:
         raise ValueError(f"steps >= 1 and kappa >= 0 are needed, not {steps} and {kappa}")
+    if most_cells < 1 or (batch_size is not None and batch_size < 1):
+        raise ValueError(f"most_cells and batch_size must be 1 or more, not {most_cells} and {batch_size}")
 
 
 def _room(values: Tensor, lower: Bound, upper: Bound, editable: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return how far each cell may move down and up, [sample, hour, feature]."""
     low, high = (
-        torch.as_tensor(default if bound is None else bound, dtype=values.dtype, device=values.device)
-        for bound, default in ((lower, -torch.inf), (upper, torch.inf))
+        _for_cells(name, default if bound is None else bound, values)
+        for name, bound, default in (("lower", lower, -torch.inf), ("upper", upper, torch.inf))
     )
     if (low > high).any():
         raise ValueError("lower exceeds upper in some cell")
     down, up = (low - values).clamp_max(0), (high - values).clamp_min(0)
     if editable is not None:
-        fixed = ~editable.to(values.device).expand_as(values)
+        fixed = _for_cells("editable", editable, values) == 0
         down, up = down.masked_fill(fixed, 0.0), up.masked_fill(fixed, 0.0)
     return down, up
 
@@ -162,34 +187,35 @@ def _room(values: Tensor, lower: Bound, upper: Bound, editable: Tensor | None) -
 @torch.no_grad()
 def verified(model: nn.Module, problem: Problem, keeper: Keeper) -> AttackResult:
     """Return what the keeper holds, without the examples that a plain forward pass in eval mode does not confirm."""
-    model.eval()
-    shape = (len(problem), *problem.values.shape[1:])
-    found = {}
-    for kind in KINDS:
-        claimed = keeper.iterations[kind] > 0
-        delta, iteration = keeper.deltas[kind], keeper.iterations[kind]
-        if claimed.any():
-            here = problem.at(claimed)
-            holds = claimed.clone()
-            holds[claimed] = here.margin(delta[claimed]) < 0
-            delta, iteration = delta * holds[:, None], iteration * holds
-        found[kind] = Found.of(delta.view(shape), iteration)
-    frontier: dict[Size, Frontier] = {}
-    for size in SIZES:
-        sizes = keeper.sizes[size]
-        for column in range(sizes.shape[1]):
-            claimed = sizes[:, column].isfinite()
+    with judging(model):
+        shape = (len(problem), *problem.values.shape[1:])
+        found = {}
+        for kind in KINDS:
+            claimed = keeper.iterations[kind] > 0
+            delta, iteration = keeper.deltas[kind], keeper.iterations[kind]
             if claimed.any():
-                rows = claimed.nonzero()[:, 0]
-                count = torch.full_like(rows, column + 1)
-                holds = problem.at(rows).margin(keeper.best(size, rows, count)) < 0
-                sizes[rows, column] = torch.where(holds, sizes[rows, column], torch.inf)
-        frontier[size] = Frontier(shape, sizes, keeper.cells[size], keeper.changes[size])
-    return AttackResult(
-        found["first"],
-        found["sparsest"],
-        found["smallest"],
-        frontier,
-        problem.gradients,
-        problem.forwards,
-    )
+                here = problem.at(claimed)
+                holds = claimed.clone()
+                holds[claimed] = here.margin(delta[claimed]) < 0
+                delta, iteration = delta * holds[:, None], iteration * holds
+            found[kind] = Found.of(delta.view(shape), iteration)
+        frontier: dict[Size, Frontier] = {}
+        for size in SIZES:
+            sizes = keeper.sizes[size]
+            for column in range(sizes.shape[1]):
+                claimed = sizes[:, column].isfinite()
+                if claimed.any():
+                    rows = claimed.nonzero()[:, 0]
+                    count = torch.full_like(rows, column + 1)
+                    holds = problem.at(rows).margin(keeper.best(size, rows, count)) < 0
+                    sizes[rows, column] = torch.where(holds, sizes[rows, column], torch.inf)
+                    keeper.changes[size][rows, column] *= holds[:, None]
+            frontier[size] = Frontier(shape, sizes, keeper.cells[size], keeper.changes[size])
+        return AttackResult(
+            found["first"],
+            found["sparsest"],
+            found["smallest"],
+            frontier,
+            problem.gradients,
+            problem.forwards,
+        )

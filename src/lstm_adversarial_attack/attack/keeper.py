@@ -37,8 +37,11 @@ class Keeper:
         """Up to how many changed cells the frontier goes."""
         return self.sizes["l1"].shape[1]
 
-    def update(self, problem: Problem, delta: Tensor, margin: Tensor) -> Tensor:
-        """Take in perturbations [sample, cell] with their margins [sample]; return which turned the prediction."""
+    def update(self, problem: Problem, delta: Tensor, margin: Tensor, when: Tensor | None = None) -> Tensor:
+        """Take in perturbations [sample, cell] with their margins [sample]; return which turned the prediction.
+
+        ``when`` [sample] is the count of gradient evaluations at which they were found, this moment's if None.
+        """
         rows = problem.rows
         size = delta.abs()
         l0, l1 = (delta != 0).sum(dim=1), size.sum(dim=1)
@@ -52,15 +55,15 @@ class Keeper:
         self.l0[rows] = torch.where(better["sparsest"], l0, self.l0[rows])
         self._sparsest_l1[rows] = torch.where(better["sparsest"], l1, self._sparsest_l1[rows])
         self.l1[rows] = torch.where(better["smallest"], l1, self.l1[rows])
-        when = problem.gradients[rows].clamp_min(1)
+        when = problem.gradients[rows].clamp_min(1) if when is None else when
         for kind, which in better.items():
             self.deltas[kind][rows] = torch.where(which[:, None], delta, self.deltas[kind][rows])
             self.iterations[kind][rows] = torch.where(which, when, self.iterations[kind][rows])
         return turned
 
-    def note(self, problem: Problem, delta: Tensor, margin: Tensor) -> Tensor:
+    def note(self, problem: Problem, delta: Tensor, margin: Tensor, when: Tensor | None = None) -> Tensor:
         """As `update`, and let the perturbations compete at their number of changed cells."""
-        turned = self.update(problem, delta, margin)
+        turned = self.update(problem, delta, margin, when)
         if not self.most_cells:
             return turned
         size = delta.abs()
@@ -72,11 +75,11 @@ class Keeper:
         cells = size.topk(self.most_cells, dim=1).indices
         changes = delta.gather(1, cells)
         for name, value in sizes.items():
-            better = counted & (value < self.sizes[name][problem.rows, column])
-            rows, at = problem.rows[better], column[better]
-            self.sizes[name][rows, at] = value[better]
-            self.cells[name][rows, at] = cells[better].int()
-            self.changes[name][rows, at] = changes[better]
+            at = problem.rows, column
+            better = counted & (value < self.sizes[name][at])
+            self.sizes[name][at] = torch.where(better, value, self.sizes[name][at])
+            self.cells[name][at] = torch.where(better[:, None], cells.int(), self.cells[name][at])
+            self.changes[name][at] = torch.where(better[:, None], changes, self.changes[name][at])
         return turned
 
     def note_best(self, problem: Problem) -> None:

@@ -113,9 +113,10 @@ def _check_alike(one: Artifact, other: Artifact) -> None:
             values = [part.get(name) for part in settings]
             if name != "shard" and values[0] != values[1]:
                 raise refuse(name, *values)
-    here, there = (str(artifact.manifest.environment.get("code"))[:12] for artifact in (other, one))
-    if here != there:
-        raise refuse("code", here, there)
+    for what in ("code", "libraries", "device", "threads"):  # on which the last bits depend
+        values = [artifact.manifest.environment.get(what) for artifact in (other, one)]
+        if values[0] != values[1]:
+            raise refuse(what, *values)
 
 
 def _check_samples(parts: Sequence[Artifact], examples: Sequence[pl.DataFrame], size: int) -> None:

@@ -9,6 +9,17 @@ from torch import nn
 
 
 @contextmanager
+def judging(model: nn.Module) -> Iterator[nn.Module]:
+    """Put a model in eval mode, and back as it was afterwards."""
+    was_training = {module: module.training for module in model.modules()}
+    try:
+        yield model.eval()
+    finally:
+        for module, training in was_training.items():
+            module.training = training
+
+
+@contextmanager
 def attackable(model: nn.Module) -> Iterator[nn.Module]:
     """Freeze a model in eval mode for an attack, and put it back as it was afterwards.
 

@@ -122,17 +122,10 @@ class Problem:
         tried = delta if several else delta[:, None]
         self.forwards.index_add_(0, self.rows, torch.full_like(self.rows, tried.shape[1], dtype=torch.int32))
         each = max(1, self.batch // tried.shape[1])
-        parts = [
-            self._margin(self.at(part).repeated(tried.shape[1]), tried[part].flatten(0, 1))
-            for part in torch.split(torch.arange(len(self), device=self.labels.device), each)
-        ]
-        found = (torch.cat(parts) if parts else self.low.new_empty(0)).view(len(self), tried.shape[1])
+        starts = range(0, len(self), each)
+        parts = [self._margin(slice(start, start + each), tried[start : start + each]) for start in starts]
+        found = torch.cat(parts) if parts else self.low.new_empty(0, tried.shape[1])
         return found if several else found[:, 0]
-
-    def repeated(self, times: int) -> Problem:
-        """Return each sample ``times`` times, one after another."""
-        each = torch.arange(len(self), device=self.labels.device)
-        return self if times == 1 else self.at(each.repeat_interleave(times))
 
     def margin_and_gradient(self, delta: Tensor) -> tuple[Tensor, Tensor]:
         """Return the margins [sample] and their gradients [sample, cell], 0 in cells that may not change.
@@ -143,9 +136,8 @@ class Problem:
         margins, gradients = [], []
         for start in range(0, len(self), self.batch):
             part = slice(start, start + self.batch)
-            one = self if len(self) <= self.batch else self.at(torch.arange(len(self), device=delta.device)[part])
             moved = delta[part].detach().requires_grad_()
-            margin = self._margin(one, moved)
+            margin = self._margin(part, moved[:, None])[:, 0]
             (gradient,) = torch.autograd.grad(margin.sum(), moved)
             margins.append(margin.detach())
             gradients.append(gradient)
@@ -154,8 +146,13 @@ class Problem:
         gradient = gradients[0] if len(gradients) == 1 else torch.cat(gradients)
         return torch.cat(margins), gradient.masked_fill(self.low == self.high, 0.0)
 
-    @staticmethod
-    def _margin(problem: Problem, delta: Tensor) -> Tensor:
-        logits = problem.model(problem.values + delta.view(problem.values.shape), *problem.context)
+    def _margin(self, part: slice, delta: Tensor) -> Tensor:
+        """Return the margins [sample, n] of perturbations [sample, n, cell] of the samples in ``part``."""
+        times = delta.shape[1]
+        values, labels, *context = (
+            one[part] if times == 1 else one[part].repeat_interleave(times, dim=0)
+            for one in (self.values, self.labels, *self.context)
+        )
+        logits = self.model(values + delta.reshape(values.shape), *context)
         gap = logits[:, 0] - logits[:, 1]
-        return torch.where(problem.labels == 0, gap, -gap) + problem.kappa
+        return (torch.where(labels == 0, gap, -gap) + self.kappa).view(delta.shape[:2])

@@ -118,12 +118,12 @@ class AttackResult:
     @property
     def success(self) -> Tensor:
         """[sample] bool, whether any example was found."""
-        return self.sparsest.success
+        return self.first.success | self.sparsest.success | self.smallest.success
 
     @property
     def l0(self) -> Tensor:
         """[sample], changed cells of the sparsest example; infinite where the attack failed."""
-        return torch.where(self.success, self.sparsest.l0.float(), torch.inf)
+        return torch.where(self.sparsest.success, self.sparsest.l0.float(), torch.inf)
 
     @property
     def l1(self) -> Tensor:

@@ -24,7 +24,8 @@ def settled(problem: Problem, found: Keeper, steps: int) -> Keeper:
         return keeper
     for kind in ("first", "sparsest", "smallest"):
         here = problem.at(found.iterations[kind][problem.rows] > 0)
-        _settle(here, keeper, found.deltas[kind][here.rows], steps)
+        when = found.iterations[kind][here.rows]
+        _settle(here, keeper, found.deltas[kind][here.rows], steps, when=when)
     for count in range(1, found.most_cells + 1):
         for size in SIZES:
             here = problem.at(found.sizes[size][problem.rows, count - 1].isfinite())
@@ -33,28 +34,38 @@ def settled(problem: Problem, found: Keeper, steps: int) -> Keeper:
     return keeper
 
 
-def _settle(problem: Problem, keeper: Keeper, delta: Tensor, steps: int, rounds: int = _ROUNDS) -> None:
-    """Bring examples ``delta`` [sample, cell] onto the grid and hand them to ``keeper``, while there is budget."""
+def _settle(
+    problem: Problem, keeper: Keeper, delta: Tensor, steps: int, *, when: Tensor | None = None, rounds: int = _ROUNDS
+) -> None:
+    """Bring examples ``delta`` [sample, cell] onto the grid and hand them to ``keeper``.
+
+    Examples that were found at ``when`` [sample] are brought there whatever it costs, the others while there is budget.
+    """
     grid = problem.grid
-    if len(problem) == 0 or grid is None or problem.spent().max() + 1 > steps:
+    if when is None and len(problem):
+        affordable = problem.spent() + 1 <= steps
+        problem, delta = problem.at(affordable), delta[affordable]
+        grid = problem.grid
+    if len(problem) == 0 or grid is None:
         return
     delta = grid.inward(problem.clamp(grid.outward(delta)))
     margin = problem.margin(delta)
-    keeper.note(problem, delta, margin)
+    keeper.note(problem, delta, margin, when)
+    live = problem.spent() + 1 + _WIDTH / 3 <= steps
     for _ in range(rounds):
-        if problem.spent().max() + 1 + _WIDTH / 3 > steps:
+        problem, delta = problem.at(live), delta[live]
+        grid = problem.grid
+        if len(problem) == 0 or grid is None:
             return
-        delta, margin, better = _one_round(problem, grid, keeper, delta)
-        if not better.any():
-            return
-        problem, grid, delta = problem.at(better), grid.at(better), delta[better]
+        delta, better = _one_round(problem, grid, keeper, delta)
+        live = better & (problem.spent() + 1 + _WIDTH / 3 <= steps)
 
 
-def _one_round(problem: Problem, grid: Grid, keeper: Keeper, delta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _one_round(problem: Problem, grid: Grid, keeper: Keeper, delta: Tensor) -> tuple[Tensor, Tensor]:
     """Let cells give back a step each, or go one further where the prediction has not turned.
 
     Returns:
-        The perturbations [sample, cell], their margins [sample], and which of them became better.
+        The perturbations [sample, cell], and which of them became better.
     """
     margin, gradient = problem.margin_and_gradient(delta)
     turned = margin < 0
@@ -82,4 +93,4 @@ def _one_round(problem: Problem, grid: Grid, keeper: Keeper, delta: Tensor) -> t
     at = chosen.clamp_min(0)
     taken = (chosen >= 0) & (candidates[each, at] != delta).any(dim=1)
     delta = torch.where(taken[:, None], candidates[each, at], delta)
-    return delta, torch.where(taken, margins[each, at], margin), taken
+    return delta, taken

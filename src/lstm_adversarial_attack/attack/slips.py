@@ -18,12 +18,13 @@ def slips(value: float, measurement: Measurement) -> list[tuple[str, float]]:
 
     unit: the number that another unit has, of those that the catalogue says are mistaken for the measurement's own.
     transposed: two digits next to one another change places. dropped: a digit is left out. point: the decimal point is
-    one or two places off. What the pipeline would not accept, or cannot be charted, is no slip here; nor is what stays
-    the same.
+    one or two places off. A value between two steps is taken as it would be charted. What the pipeline would not
+    accept, or cannot be charted, is no slip here; nor is what stays the same.
     """
     found: dict[float, str] = {}
-    for kind, number in _numbers(value, measurement):
-        if number != value and number not in found and measurement.accepts(number):
+    charted = _on(measurement.precision, value)
+    for kind, number in _numbers(charted, measurement):
+        if number not in (value, charted) and number not in found and measurement.accepts(number):
             found[number] = kind
     return [(kind, number) for number, kind in found.items()]
 
@@ -38,7 +39,9 @@ def _numbers(value: float, measurement: Measurement) -> Iterator[tuple[str, floa
     for first, second in zip(_digits(text), _digits(text)[1:], strict=False):
         swapped = list(text)
         swapped[first], swapped[second] = text[second], text[first]
-        yield "transposed", float("".join(swapped))
+        leads = first == 0 and text[second] == "0" and second == 1  # what begins with 0 has lost a digit
+        if not leads:
+            yield "transposed", float("".join(swapped))
     for place in _digits(text):
         rest = text[:place] + text[place + 1 :]
         if any(sign.isdigit() for sign in rest):

@@ -14,7 +14,7 @@ from lstm_adversarial_attack.attack.chunks import chunk_size, chunks_of, load, s
 from lstm_adversarial_attack.attack.keeper import KINDS, SIZES
 from lstm_adversarial_attack.attack.result import AttackResult
 from lstm_adversarial_attack.attack.tables import Tables, schema_of, summary, write_tables
-from lstm_adversarial_attack.attack.target import Target, load_target, options_of
+from lstm_adversarial_attack.attack.target import Target, check_threat, load_target, options_of
 from lstm_adversarial_attack.attack.threats import Threat, threat_of
 from lstm_adversarial_attack.devices import describe, prepare
 from lstm_adversarial_attack.errors import UserError
@@ -22,6 +22,9 @@ from lstm_adversarial_attack.frames import EXAMPLES, FRONTIER, typed
 from lstm_adversarial_attack.progress import StageProgress
 from lstm_adversarial_attack.settings import AttackSettings, as_manifest, with_found
 from lstm_adversarial_attack.stage import Context, Stage
+
+#: Samples attacked at once under threat model data-entry.
+_WITH_SLIPS = 32
 
 
 def run(context: Context) -> None:
@@ -31,7 +34,8 @@ def run(context: Context) -> None:
     if "attack-settings" in context.inputs:
         search = context.inputs["attack-settings"].json("search.json", Search)
         settings = _with_found(settings, search, progress)
-    options_of(settings)  # what is no option of the method is told before any work
+    options_of(settings)  # what is no option of the method, or of the threat model, is told before any work
+    check_threat(settings)
     device = prepare(context.execution)
     target = load_target(context.inputs["dataset"], context.inputs["model"], device)
     threat = threat_of(target, settings)
@@ -41,7 +45,9 @@ def run(context: Context) -> None:
             f"the model classifies no sample of the {settings.split} split correctly, so there is nothing to "
             "attack; train a better model or choose another --split"
         )
-    settings = replace(settings, chunk_size=chunk_size(settings.chunk_size, target.batch_size, draft.work))
+    settings = replace(
+        settings, chunk_size=chunk_size(settings.chunk_size, lambda: _fitting(target, settings), draft.work)
+    )
     chunks = chunks_of(chosen, predicted, settings.chunk_size, settings.shard, draft.work)
     if not chunks:
         progress.say(
@@ -62,12 +68,22 @@ def run(context: Context) -> None:
             progress.reach(seen, f"{100 * turned / seen:.0f} % turned")
         parts.append(_tables(target, threat, chunk.samples, chunk.predicted, result))
     whole = write_tables(draft, parts, target.dataset.features.names, as_manifest(settings))
-    draft.environment["device"] = describe(device)
+    draft.environment |= {"device": describe(device), "threads": context.execution.threads}
     progress.say(summary(whole))
+
+
+def _fitting(target: Target, settings: AttackSettings) -> int:
+    """Return how many samples to attack at once; few where all slips of theirs are held in memory."""
+    return min(target.batch_size(), _WITH_SLIPS) if settings.threat == "data-entry" else target.batch_size()
 
 
 def _with_found(settings: AttackSettings, search: Search, progress: StageProgress) -> AttackSettings:
     """Return the settings with what a search has found, unless another method than the one it was for is asked for."""
+    if settings.threat == "data-entry":
+        progress.say("what --attack-settings holds has no use under threat model data-entry")
+        return settings
+    if search.threat and search.threat != settings.threat:
+        progress.say(f"what --attack-settings holds was found under threat model {search.threat}")
     searched = search.best.get("method", settings.method)
     if settings.method not in (searched, AttackSettings().method):
         progress.say(

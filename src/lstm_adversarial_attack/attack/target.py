@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lstm_adversarial_attack.artifacts import Artifact
 from lstm_adversarial_attack.attack.memory import fitting_batch
-from lstm_adversarial_attack.attack.methods import METHODS
+from lstm_adversarial_attack.attack.methods import METHODS, OF_EVERY_METHOD
 from lstm_adversarial_attack.attack.model import attackable
 from lstm_adversarial_attack.catalogue import Measurement
 from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
@@ -24,7 +24,6 @@ from lstm_adversarial_attack.settings import AttackSettings
 _CHARTED = "measurements.parquet"
 #: Training samples looked at together.
 _AT_ONCE = 4096
-_OF_EVERY_METHOD = {"problem", "keeper", "steps", "seed"}
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,21 @@ class Target:
         return death_probability(predict_logits(self.decision.model, samples))
 
 
+def check_threat(settings: AttackSettings) -> None:
+    """See that what was given is of use under the threat model.
+
+    Raises:
+        UserError: it is not.
+    """
+    for name, threat in (("max_rate", "charted"), ("pairs", "data-entry")):
+        if getattr(settings, name) is not None and settings.threat != threat:
+            raise UserError(f"--{name.replace('_', '-')} is of threat model {threat}, not of {settings.threat}")
+    if settings.threat == "data-entry":
+        given = "method" if settings.method != AttackSettings().method else next(iter(options_of(settings)), None)
+        if given:
+            raise UserError(f"--{given} has no use under threat model data-entry, which tries everything")
+
+
 def options_of(settings: AttackSettings) -> dict[str, Any]:
     """Return the options of the method that were given a value.
 
@@ -105,11 +119,11 @@ def options_of(settings: AttackSettings) -> dict[str, Any]:
     given = {
         field.name: getattr(settings, field.name)
         for field in fields(settings)
-        if field.name in names - _OF_EVERY_METHOD and getattr(settings, field.name) is not None
+        if field.name in names - OF_EVERY_METHOD and getattr(settings, field.name) is not None
     }
     known = inspect.signature(METHODS[settings.method]).parameters
     for name in given.keys() - known.keys():
-        has = ", ".join(f"--{other}" for other in known if other not in _OF_EVERY_METHOD) or "none"
+        has = ", ".join(f"--{other}" for other in known if other not in OF_EVERY_METHOD) or "none"
         raise UserError(f"--{name} is no option of method {settings.method}, which has: {has}")
     return given
 
@@ -150,8 +164,10 @@ def typical_changes(dataset: LoadedDataset) -> Tensor:
     count = torch.zeros_like(total)
     for part in torch.split(training, _AT_ONCE):
         samples = dataset.tensors[part]
-        again = samples.observed[:, 1:] & (samples.observed.cumsum(dim=1)[:, :-1] > 0)
-        change = (samples.values[:, 1:] - samples.values[:, :-1]).abs().double()
+        hours = torch.arange(samples.observed.shape[1], device=training.device)[:, None]
+        last = torch.where(samples.observed, hours, -1).cummax(dim=1).values[:, :-1]
+        again = samples.observed[:, 1:] & (last >= 0)
+        change = (samples.values[:, 1:] - samples.values.gather(1, last.clamp_min(0))).abs().double()
         total += (change * again).sum(dim=(0, 1))
         count += again.sum(dim=(0, 1))
     return torch.where(total > 0, total / count.clamp_min(1), 1.0)

@@ -26,13 +26,16 @@ def run(context: Context) -> None:
     if settings.method not in SPACES:
         raise UserError(f"method {settings.method} is a control and has nothing to search; give another --method")
 
+    prepare_one = partial(objective_of, dict(context.inputs), settings, execution)
+    ready = prepare_one()  # what cannot be attacked is told before a study is begun
+
     def tell(so_far: Search) -> None:
         context.checkpoints.put(JOURNAL)
         best = f"best {settings.objective} {so_far.best_value:.4g}" if so_far.best else ""
         progress.reach(len(so_far.trials), best)
 
     found = search(
-        partial(objective_of, dict(context.inputs), settings, execution),
+        (lambda: ready) if workers_of(execution) == 1 else prepare_one,
         Plan(
             name=f"attack-tune-{context.draft.work.name}",
             trials=settings.trials,
@@ -47,7 +50,7 @@ def run(context: Context) -> None:
         say=progress.say,
     )
     best = {"method": settings.method, **found.best}
-    context.draft.write_json("search.json", msgspec.structs.replace(found, best=best))
+    context.draft.write_json("search.json", msgspec.structs.replace(found, best=best, threat=settings.threat))
     context.draft.rows["trials"] = len(found.trials)
     context.draft.environment["device"] = describe(prepare(execution))
     progress.say(f"best of {len(found.trials)} trials: {settings.objective} {found.best_value:.4g}")

@@ -12,6 +12,9 @@ from lstm_adversarial_attack.attack.methods.ista import ista
 from lstm_adversarial_attack.attack.methods.reference import reference
 from lstm_adversarial_attack.attack.methods.sigma_zero import sigma_zero
 
+#: Arguments of a method that are no options of it.
+OF_EVERY_METHOD = frozenset({"problem", "keeper", "steps", "seed", "reserve"})
+
 METHODS: dict[str, Callable[..., None]] = {
     "frontier": frontier,
     "greedy": greedy,

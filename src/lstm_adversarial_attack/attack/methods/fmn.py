@@ -55,7 +55,6 @@ def fmn(
         moved = share - rate * gradient / gradient.norm(dim=1, keepdim=True).clamp_min(_TINY)
         moved = _largest(moved, size) if norm == "l0" else _on_l1_ball(moved, size)
         share = problem.clamp(moved * range_) / range_
-    keeper.update(problem, share * range_, problem.margin(share * range_))
 
 
 def _largest(x: Tensor, count: Tensor) -> Tensor:

@@ -19,12 +19,17 @@ _AGAIN_RADIUS, _POLISH_RADIUS, _LEVEL_RADIUS = 0.8, 0.05, 0.3
 _MOST_CELLS, _WIDTH, _LEVELS = 12, 8, 6
 #: Gradient evaluations that a round of exchanges costs at most: for a base of its own and for no base.
 _EXCHANGE_COST = 1 + 3 * (1 + _WIDTH / 3) + 4 * _WIDTH / 3
+#: Share of what is left that goes into more cells, of samples that have not turned; and no limit to rounds.
+_MORE_CELLS, _ALL = 0.5, 1 << 20
+_LEAST_RESERVE = 10
 _OVERSHOOT = 1e-4
 _HALVINGS = 30
 _TINY = 1e-20
 
 
-def frontier(problem: Problem, keeper: Keeper, *, steps: int = 300, width: int = 8, descent: float = 0.2) -> None:
+def frontier(
+    problem: Problem, keeper: Keeper, *, steps: int = 300, width: int = 8, descent: float = 0.2, reserve: int = 0
+) -> None:
     """Find for every sample the sparsest and the smallest example, and the best at each number of cells between.
 
     Cells at their bounds give the sparsest (`greedy.add_cells`, then two cells exchanged for one), descents by linear
@@ -39,42 +44,66 @@ def frontier(problem: Problem, keeper: Keeper, *, steps: int = 300, width: int =
         steps: budget in gradient evaluations. Samples that are done sooner cost less.
         width: cells tried in a round.
         descent: share of the budget for the descent from no perturbation.
+        reserve: gradient evaluations that samples leave to what comes after; those that are hard to turn leave fewer.
     """
-    budget = _Budget(problem, steps)
-    width = min(width, max(1, steps // 10))
-    add_cells(problem, keeper, width=width, most_cells=budget.rounds(1 + width / 3, _MOST_CELLS))
-    descend(problem, keeper, budget.rounds(1, int(descent * steps)))
-    rest = problem.at(keeper.iterations["first"][problem.rows] > 0)
-    if len(rest) == 0:
+    start = problem.spent()
+    budget = _Budget(problem, start + steps - reserve)
+    width = max(1, min(width, steps // 10))
+    final = add_cells(problem, keeper, width=width, most_cells=budget.rounds(1 + width / 3, _MOST_CELLS))
+    descend(problem, keeper, budget.rounds(1, int(descent * (steps - reserve))))
+    turned = keeper.iterations["first"][problem.rows] > 0
+    _refine(problem.at(turned), keeper, start[turned] + steps - reserve, steps - reserve)
+    if turned.all():
         return
+    lost, end = problem.at(~turned), start[~turned] + steps - min(reserve, _LEAST_RESERVE)
+    _insist(lost, keeper, end, final[~turned], width)
+    late = keeper.iterations["first"][lost.rows] > 0
+    _refine(lost.at(late), keeper, start[~turned][late] + steps - reserve, steps - reserve)
+
+
+def _insist(problem: Problem, keeper: Keeper, end: Tensor, start: Tensor, width: int) -> None:
+    """Go on with samples that have not turned: more cells from ``start`` on, then a longer descent."""
+    budget = _Budget(problem, end)
+    add_cells(problem, keeper, width=width, most_cells=budget.rounds((1 + width / 3) / _MORE_CELLS, _ALL), start=start)
+    left = keeper.iterations["first"][problem.rows] == 0
+    still = problem.at(left)
+    descend(still, keeper, _Budget(still, end[left]).rounds(1, _ALL))
+
+
+def _refine(problem: Problem, keeper: Keeper, end: Tensor, steps: int) -> None:
+    """Make the examples of samples that have turned sparser and smaller, and find those between."""
+    if len(problem) == 0:
+        return
+    budget = _Budget(problem, end)
     further: tuple[tuple[Kind, float, float], ...] = (
         ("sparsest", _AGAIN, _AGAIN_RADIUS),
         ("smallest", _POLISH, _POLISH_RADIUS),
     )
     for kind, share, reach in further:
-        start = keeper.deltas[kind][rest.rows]
+        start = keeper.deltas[kind][problem.rows]
         radius = reach * start.abs().amax(dim=1)
-        descend(rest, keeper, budget.rounds(1, int(share * steps)), start=start, radius=radius)
-    fewer_cells(rest, keeper, budget)
-    keeper.note_best(rest)
+        descend(problem, keeper, budget.rounds(1, int(share * steps)), start=start, radius=radius)
+    fewer_cells(problem, keeper, budget)
+    keeper.note_best(problem)
     level, even = max(2, int(_LEVEL * steps)), max(2, int(_EVEN * steps))
-    grow(rest, keeper, budget, level)
+    grow(problem, keeper, budget, level)
     if (problem.weight != problem.weight[:1, :1]).any():
-        grow(rest, keeper, budget, level, weight=keeper.weight)
-    shrink(rest, keeper, budget, level)
+        grow(problem, keeper, budget, level, weight=keeper.weight)
+    shrink(problem, keeper, budget, level)
     for count in range(2, keeper.most_cells + 1):
-        even_out(rest, keeper, budget.rounds(1, even), count)
+        even_out(problem, keeper, budget.rounds(4 / 3, even), count)
 
 
 class _Budget:
-    """What is left to spend on the sample that has cost most so far."""
+    """What is left to spend on the sample that is nearest to the end of its budget."""
 
-    def __init__(self, problem: Problem, steps: int) -> None:
-        self._problem, self._end = problem, float(problem.spent().max()) + steps if len(problem) else 0.0
+    def __init__(self, problem: Problem, end: Tensor) -> None:
+        """Let each sample cost ``end`` [sample] in all."""
+        self._problem, self._end = problem, end
 
     def rounds(self, cost: float, most: int) -> int:
         """Return how many rounds of ``cost`` gradient evaluations may be made, ``most`` at most."""
-        left = self._end - float(self._problem.spent().max()) if len(self._problem) else 0.0
+        left = float((self._end - self._problem.spent()).min()) if len(self._problem) else 0.0
         return max(0, min(most, int(left / cost)))
 
 

@@ -36,14 +36,16 @@ def best_additions(problem: Problem, delta: Tensor, margin: Tensor, gradient: Te
     return candidates.scatter_(2, chosen[:, :, None], target.gather(1, chosen)[:, :, None])
 
 
-def add_cells(problem: Problem, keeper: Keeper, *, width: int, most_cells: int) -> Tensor:
+def add_cells(problem: Problem, keeper: Keeper, *, width: int, most_cells: int, start: Tensor | None = None) -> Tensor:
     """Move cells to their bounds until the prediction turns; return the last perturbation [sample, cell].
+
+    It goes on from ``start`` [sample, cell] where there is one.
 
     Every round takes the gradient, tries the ``width`` cells that it puts first, and keeps the best.
     """
-    final = problem.zeros()
+    final = problem.zeros() if start is None else start.clone()
     live = torch.arange(len(problem), device=final.device)
-    here, delta = problem, problem.zeros()
+    here, delta = problem, final.clone()
     for _ in range(most_cells):
         if len(live) == 0:
             break
@@ -68,12 +70,14 @@ def greedy(problem: Problem, keeper: Keeper, *, steps: int = 300, width: int = 8
         steps: budget in gradient evaluations.
         width: cells that are tried in a round.
     """
-    round_cost = 1 + width / 3
-    add_cells(problem, keeper, width=width, most_cells=max(1, int(0.7 * steps / round_cost)))
-    rest = problem.at(keeper.iterations["first"][problem.rows] > 0)
-    prune(rest, keeper)
+    end = problem.spent() + steps
+    width = max(1, min(width, 3 * (steps - 1)))
+    add_cells(problem, keeper, width=width, most_cells=int(max(0.7 * steps / (1 + width / 3), steps >= 2)))
+    turned = keeper.iterations["first"][problem.rows] > 0
+    rest, end = problem.at(turned), end[turned]
+    prune(rest, keeper, end)
     delta = keeper.deltas["sparsest"][rest.rows]
-    left = int(steps - rest.spent().max()) if len(rest) else 0
+    left = int((end - rest.spent()).min()) if len(rest) else 0
     if left > 1:
         descend(
             rest,
@@ -86,12 +90,19 @@ def greedy(problem: Problem, keeper: Keeper, *, steps: int = 300, width: int = 8
         )
 
 
-def prune(problem: Problem, keeper: Keeper) -> None:
-    """Take back cells of the sparsest examples, one at a time, for as long as the prediction stays turned."""
+def prune(problem: Problem, keeper: Keeper, end: Tensor) -> None:
+    """Take back cells of the sparsest examples, one at a time, for as long as the prediction stays turned.
+
+    A sample may have cost ``end`` [sample] when it is done.
+    """
     live = problem
     while len(live):
         delta = keeper.deltas["sparsest"][live.rows]
         count = (delta != 0).sum(dim=1)
+        affordable = live.spent() + int(count.max()) / 3 <= end
+        if not affordable.any():
+            return
+        live, delta, count, end = live.at(affordable), delta[affordable], count[affordable], end[affordable]
         cells = delta.abs().topk(int(count.max()), dim=1).indices
         without = delta[:, None].repeat(1, cells.shape[1], 1)
         without.scatter_(2, cells[:, :, None], 0.0)
@@ -100,4 +111,5 @@ def prune(problem: Problem, keeper: Keeper) -> None:
         margins = margins.masked_fill(~real, torch.inf)
         best = margins.argmin(dim=1)
         each = torch.arange(len(live), device=delta.device)
-        live = live.at(keeper.note(live, without[each, best], margins[each, best]))
+        turned = keeper.note(live, without[each, best], margins[each, best])
+        live, end = live.at(turned), end[turned]

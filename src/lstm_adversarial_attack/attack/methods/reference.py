@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from lstm_adversarial_attack.attack.keeper import Keeper
 from lstm_adversarial_attack.attack.problem import Problem
 
+#: Samples over which the loss is a mean: the step of a sample must not depend on how many others there are.
+_BATCH = 64
+
 
 def reference(
     problem: Problem,
@@ -22,7 +25,8 @@ def reference(
 ) -> None:
     """Repeat the reference system's loop: one optimizer for the batch, as many steps for every sample.
 
-    The loss is the mean over the batch of ``max(Z_y - Z_other, -kappa) + weight * R``, where ``R`` is the induced
+    The loss is the mean over a batch of 64, however many samples there are, of
+    ``max(Z_y - Z_other, -kappa) + weight * R``, where ``R`` is the induced
     matrix 1-norm of the perturbation: the sum over the hours of the worst feature alone. After every step cells are
     shrunk by ``weight``, whatever the step, and clamped. Its optimizer would carry moments from one batch to the next;
     here every call begins anew.
@@ -43,13 +47,11 @@ def reference(
         margin, gradient = problem.margin_and_gradient(delta)
         keeper.update(problem, delta, margin)
         gradient = gradient * (margin > 0)[:, None] + weight * _slope_of_induced_norm(delta, problem.values.shape)
-        perturbation.grad = gradient / len(problem)
+        perturbation.grad = gradient / _BATCH
         stepper.step()
         with torch.no_grad():
             shrunk = perturbation - perturbation.clamp(-weight, weight)
             perturbation.copy_(problem.clamp(shrunk))
-    delta = perturbation.detach()
-    keeper.update(problem, delta, problem.margin(delta))
 
 
 def _slope_of_induced_norm(delta: Tensor, shape: torch.Size) -> Tensor:

@@ -59,5 +59,3 @@ def sigma_zero(problem: Problem, keeper: Keeper, *, steps: int = 300, lr: float 
             if not left.all():
                 live, range_, share, first, second = live.at(left), range_[left], share[left], first[left], second[left]
                 threshold = threshold[left]
-    margin = live.margin(share * range_)
-    keeper.update(live, share * range_, margin)

@@ -179,6 +179,10 @@ class ChartedThreat:
         each = torch.where(self._sums, cells.count, 1.0) * precision / target.std
         offset = cells.rounding / target.std
         low, high = down * each + offset, up * each + offset
+        # The sum of an hour's volumes stays in the range of one.
+        total = target.clinical(batch.values.double())
+        low = torch.where(self._sums, torch.maximum(low, (lower - total) / target.std), low)
+        high = torch.where(self._sums, torch.minimum(high, (upper - total) / target.std), high)
         for limit in (_apart(target, batch.values, shown), _rate(self._settings.max_rate, batch, shown, self._sums)):
             if limit is not None:
                 low, high = torch.maximum(low, limit[0]), torch.minimum(high, limit[1])

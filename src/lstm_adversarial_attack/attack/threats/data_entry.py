@@ -15,8 +15,8 @@ from torch import Tensor
 
 from lstm_adversarial_attack.attack.charting import Charted, by_feature, carried, charted_values, shown_hours
 from lstm_adversarial_attack.attack.engine import verified
-from lstm_adversarial_attack.attack.keeper import Keeper
-from lstm_adversarial_attack.attack.model import attackable
+from lstm_adversarial_attack.attack.keeper import SIZES, Keeper
+from lstm_adversarial_attack.attack.model import judging
 from lstm_adversarial_attack.attack.problem import Problem
 from lstm_adversarial_attack.attack.result import AttackResult, Found
 from lstm_adversarial_attack.attack.slips import SLIPS, slips
@@ -25,8 +25,9 @@ from lstm_adversarial_attack.attack.threats.charted import SURE
 from lstm_adversarial_attack.frames import Schema
 from lstm_adversarial_attack.settings import AttackSettings
 
-_BATCH = 256
 _KINDS = pl.Enum(SLIPS)
+#: Slips of a sample of which all pairs are tried.
+_PAIRS = 64
 
 
 class DataEntryThreat:
@@ -36,8 +37,9 @@ class DataEntryThreat:
         """Attack ``target`` by the values that the file ``charted`` holds."""
         self._target, self._settings, self._file = target, settings, charted
         self._model = Charted(target.decision).eval()
+        self._known: tuple[Tensor, pl.DataFrame] | None = None
 
-    def attack(self, index: Tensor, labels: Tensor, batch_size: int | None = None) -> AttackResult:  # noqa: ARG002
+    def attack(self, index: Tensor, labels: Tensor, batch_size: int | None = None) -> AttackResult:
         """See `threats.Threat`; ``forwards`` counts the slips and pairs tried, and nothing costs a gradient."""
         settings = self._settings
         batch = self._target.dataset.tensors[index]
@@ -55,17 +57,17 @@ class DataEntryThreat:
             weight=self._target.cost.expand_as(batch.values).flatten(1),
             grid=None,
             kappa=settings.kappa + SURE,
-            batch=_BATCH,
+            batch=batch_size or self._target.batch_size(),
             rows=torch.arange(len(index), device=none.device),
             gradients=counts.clone(),
             forwards=counts.clone(),
         )
         singles = self._slips(index).rename({"cell": "cell_0", "change": "change_0"})
-        with attackable(self._model):
-            keeper = Keeper(problem, 2)
+        keeper = Keeper(problem, 2)
+        with judging(self._model):
             margins = _tried(problem, keeper, singles)
-            _tried(problem, keeper, _pairs(singles.with_columns(margin=margins), settings.pairs))
-            return verified(self._model, problem, keeper)
+            _tried(problem, keeper, _pairs(singles.with_columns(margin=margins), settings.pairs or _PAIRS))
+        return verified(self._model, problem, keeper)
 
     def perturbed(self, index: Tensor, delta: Tensor) -> Tensor:
         """See `threats.Threat`."""
@@ -85,6 +87,12 @@ class DataEntryThreat:
         )
 
     def _slips(self, index: Tensor) -> pl.DataFrame:
+        """Return `_all_slips`, which are kept for the next who asks for the same samples."""
+        if self._known is None or not torch.equal(self._known[0], index):
+            self._known = (index, self._all_slips(index))
+        return self._known[1]
+
+    def _all_slips(self, index: Tensor) -> pl.DataFrame:
         """Return every slip of the samples at ``index``, a row each, ordered by sample, minute, feature and kind.
 
         Columns: row, minute, feature, value, edited, slip, cell (hour * features + feature), and change, of the cell in
@@ -132,11 +140,18 @@ def _tried(problem: Problem, keeper: Keeper, slips: pl.DataFrame) -> pl.Series:
         keeper: of the examples.
         slips: columns row, and cell_0 and change_0, and cell_1 and change_1 if there are pairs.
     """
-    parts = [_margins(problem, slips.slice(start, _BATCH)) for start in range(0, len(slips), _BATCH)]
+    parts = [_margins(problem, slips.slice(start, problem.batch)) for start in range(0, len(slips), problem.batch)]
     margin = pl.Series("margin", torch.cat([torch.empty(0, device=problem.low.device), *parts]).cpu().numpy())
-    size = pl.sum_horizontal(pl.col("^change_.$").abs())
-    turned = slips.with_columns(margin, size=size).filter(pl.col("margin") < 0)
-    for best in (turned, turned.sort("size", maintain_order=True)):
+    weight = problem.weight.cpu().numpy()
+    sizes = [pl.col(name).abs() for name in slips.columns if name.startswith("change_")]
+    costs = [
+        pl.Series(slips[f"change_{number}"].abs().to_numpy() * weight[slips["row"], slips[f"cell_{number}"]])
+        for number in range(len(sizes))
+    ]
+    turned = slips.with_columns(
+        margin, l1=pl.sum_horizontal(sizes), linf=pl.max_horizontal(sizes), cost=pl.sum_horizontal(costs)
+    ).filter(pl.col("margin") < 0)
+    for best in (turned, *(turned.sort(size, maintain_order=True) for size in SIZES)):
         chosen = best.unique("row", keep="first", maintain_order=True)
         delta, rows = _perturbations(problem, chosen)
         known = torch.from_numpy(chosen["margin"].to_numpy().copy()).to(problem.low)
@@ -161,11 +176,11 @@ def _perturbations(problem: Problem, slips: pl.DataFrame) -> tuple[Tensor, Tenso
 
 
 def _pairs(slips: pl.DataFrame, among: int) -> pl.DataFrame:
-    """Return pairs of slips in different cells, of the ``among`` slips of least margin of a sample (0: all)."""
+    """Return pairs of slips in different cells, of the ``among`` slips of least margin of a sample."""
     pairs = []
     ranked = slips.sort("row", "margin", maintain_order=True)
     for (row,), own in ranked.group_by("row", maintain_order=True):
-        best = own.head(among) if among else own
+        best = own.head(among)
         first, second = torch.triu_indices(len(best), len(best), offset=1).numpy()
         cell, change = best["cell_0"].to_numpy(), best["change_0"].to_numpy()
         apart = cell[first] != cell[second]
