@@ -1,9 +1,9 @@
 """The attack's loop against its limit: one forward pass and input gradient of the same batch.
 
-Both are timed alternately in one run, and the ratio of their medians is what counts; other work on the
-machine changes that of processor time less. Everything that a step of the
-attack (ISTA, from which no sample leaves early) does beside the gradient (shrinking, clamping, keeping the best) is the
-excess; the forward passes before and after the loop are no part of it. Peak memory is that of a process of its own
+Both are timed alternately in one run, and the ratio of their medians is what counts; other work on the machine
+changes that of processor time less. Everything that a step of the attack (ISTA, from which no sample leaves early)
+does beside the gradient (shrinking, clamping, keeping the best) is the excess; the forward passes before and after the
+loop are no part of it. Peak memory is that of a process of its own
 for each batch size. With --all, a cohort of the size of MIMIC-III is attacked, as a run on a GPU would.
 """
 
