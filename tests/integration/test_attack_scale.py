@@ -258,8 +258,6 @@ def test_a_killed_attack_goes_on_on_another_machine(
 ) -> None:
     address, env = f"s3://{BUCKET}/attack", environment(s3)
     made_of = (
-        "--events",
-        artifacts.events,
         "--dataset",
         artifacts.dataset,
         "--model",

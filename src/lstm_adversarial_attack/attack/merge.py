@@ -51,10 +51,10 @@ def merge_examples(
         _check_samples(parts, [own["examples.parquet"] for own in tables], settings["chunk_size"])
         with write_artifact(out, identity, stage=_STAGE) as draft:
             whole = write_tables(draft, tables, features, settings)
-            made_on = {str(part.manifest.environment.get("device")): None for part in parts}
             draft.environment |= {
                 "code": one.environment.get("code"),
-                "device": ", ".join(made_on),
+                "device": one.environment.get("device"),
+                "threads": one.environment.get("threads"),
                 "seconds": round(sum(part.manifest.environment.get("seconds", 0.0) for part in parts), 1),
                 "shards": len(parts),
                 "source": None,
