@@ -335,7 +335,7 @@ def trained(request: pytest.FixtureRequest) -> tuple[nn.Module, Tensor, Tensor, 
     decision = Decision(model, 0.5).eval()
     with torch.no_grad():
         right = decision(values, observed).argmax(dim=1) == labels
-    chosen = torch.cat([(right & (labels == label)).nonzero()[:32, 0] for label in (0, 1)])
+    chosen = torch.cat([(right & (labels == label)).nonzero()[:16, 0] for label in (0, 1)])
     return decision, values[chosen], observed[chosen], labels[chosen]
 
 

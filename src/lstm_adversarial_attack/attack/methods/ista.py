@@ -18,7 +18,7 @@ _FALL = 8.0
 _BETAS = (0.9, 0.999)
 _TINY = 1e-12
 #: Share of the steps after which a sample leaves whose smallest example has not shrunk.
-_PATIENCE = 0.13
+_PATIENCE = 0.1
 
 
 def ista(
@@ -47,7 +47,7 @@ def ista(
         sparsity: the first weight, as a share of the largest entry of the first gradient, in (0, 1).
         acceleration: none; fista: momentum, restarted every round; adam: each cell's step is divided by a running root
             mean square of its gradient.
-        tolerance: samples leave whose smallest example has not shrunk by this share for 13 % of the steps; with 0
+        tolerance: samples leave whose smallest example has not shrunk by this share for a tenth of the steps; with 0
             all make all steps.
     """
     delta = before = point = problem.zeros()
