@@ -335,7 +335,7 @@ class AttackSettings:
     """Margin by which the logits must be turned for an example to count."""
 
     chunk_size: Natural = 0
-    """Samples attacked at once; a finished chunk survives a kill. 0 chooses: 256 on a CPU, 8192 on a GPU, halved until
+    """Samples attacked at once; a finished chunk survives a kill. 0 chooses: 64 on a CPU, 8192 on a GPU, halved until
     they fit into half of the memory that is free."""
 
     shard: str = ""

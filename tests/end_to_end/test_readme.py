@@ -98,3 +98,13 @@ def test_the_make_targets_named_exist() -> None:
     assert named >= {"run", "test", "lint", "typecheck", "bench", "lock"}
     for target in named:
         assert re.search(rf"^{target}:", makefile, flags=re.M), target
+
+
+def test_the_examples_of_the_attack_s_page_run_as_written() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "attack.md").read_text()
+    codes = re.findall(r"^```python\n(.*?)^```$", page, flags=re.M | re.S)
+    assert codes
+    for code in codes:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "tensor(1.)" in done.stdout

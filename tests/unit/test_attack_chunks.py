@@ -65,7 +65,7 @@ class Squares(nn.Module):
         return torch.stack([-score, score], dim=1)
 
 
-@pytest.mark.parametrize(("megabytes", "size"), [(10_000, 256), (100, 256), (50, 128), (10, 16), (0.0001, 1)])
+@pytest.mark.parametrize(("megabytes", "size"), [(10_000, 64), (100, 64), (20, 32), (10, 16), (0.0001, 1)])
 def test_the_batch_is_halved_until_it_fits(monkeypatch: pytest.MonkeyPatch, megabytes: float, size: int) -> None:
     values = torch.zeros(1, 48, 15)  # 720 cells of 4 bytes, 60 times, and what the model keeps: 176 to 184 kB a sample
     monkeypatch.setattr(memory, "free_bytes", lambda _device: megabytes * 1e6)
