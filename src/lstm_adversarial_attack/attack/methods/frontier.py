@@ -9,7 +9,7 @@ from lstm_adversarial_attack.attack.descent import descend
 from lstm_adversarial_attack.attack.keeper import Keeper
 from lstm_adversarial_attack.attack.methods.greedy import add_cells, best_additions
 from lstm_adversarial_attack.attack.problem import Problem
-from lstm_adversarial_attack.attack.result import Size
+from lstm_adversarial_attack.attack.result import Kind, Size
 
 #: Shares of the budget: the descent from the sparsest example, that from the smallest, each descent at a number of
 #: cells, and each evening out.
@@ -47,7 +47,11 @@ def frontier(problem: Problem, keeper: Keeper, *, steps: int = 300, width: int =
     rest = problem.at(keeper.iterations["first"][problem.rows] > 0)
     if len(rest) == 0:
         return
-    for kind, share, reach in (("sparsest", _AGAIN, _AGAIN_RADIUS), ("smallest", _POLISH, _POLISH_RADIUS)):
+    starts: tuple[tuple[Kind, float, float], ...] = (
+        ("sparsest", _AGAIN, _AGAIN_RADIUS),
+        ("smallest", _POLISH, _POLISH_RADIUS),
+    )
+    for kind, share, reach in starts:
         start = keeper.deltas[kind][rest.rows]
         radius = reach * start.abs().amax(dim=1)
         descend(rest, keeper, budget.rounds(1, int(share * steps)), start=start, radius=radius)
