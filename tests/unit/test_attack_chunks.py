@@ -72,6 +72,20 @@ def test_the_batch_is_halved_until_it_fits(monkeypatch: pytest.MonkeyPatch, mega
     assert fitting_batch(Squares(), values, ()) == size
 
 
+def test_a_container_s_limit_counts(tmp_path: Path) -> None:
+    files = {
+        "memory.max": "1000000\n",
+        "memory.current": "400000\n",
+        "memory.stat": "anon 1\ninactive_file 50000\nx 2\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert memory.free_in_container(tmp_path) == 650_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free_in_container(tmp_path) == float("inf")
+    assert memory.free_in_container(tmp_path / "none") == float("inf")
+
+
 def test_free_memory_is_known() -> None:
     assert memory.free_bytes(torch.device("cpu")) > 1e8
 

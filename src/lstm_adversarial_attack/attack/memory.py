@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -40,16 +41,27 @@ def bytes_per_sample(model: Callable[..., Tensor], values: Tensor, context: tupl
     return max(grown, 0) + _COPIES * values[0].numel() * values.element_size()
 
 
-def free_bytes(device: torch.device) -> int:
+def free_bytes(device: torch.device) -> float:
     """Return the memory that is free on ``device``; what the system keeps of files counts as free."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     try:
         described = Path("/proc/meminfo").read_text(encoding="ascii")
-        return int(described.partition("MemAvailable:")[2].split()[0]) * 1024
+        free = int(described.partition("MemAvailable:")[2].split()[0]) * 1024
     except (OSError, ValueError, IndexError):  # not Linux
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(free, free_in_container(Path("/sys/fs/cgroup")))
+
+
+def free_in_container(group: Path) -> float:
+    """Return the bytes that a container may still take by its control group (version 2), infinite without a limit."""
+    try:
+        limit, used = ((group / name).read_text(encoding="ascii").strip() for name in ("memory.max", "memory.current"))
+        inactive = (group / "memory.stat").read_text(encoding="ascii").partition("inactive_file ")[2].split()
+        return max(int(limit) - int(used) + int(inactive[0]), 0)
+    except (OSError, ValueError, IndexError):  # no such group, or the limit is "max"
+        return math.inf
 
 
 def fitting_batch(model: Callable[..., Tensor], values: Tensor, context: tuple[Tensor, ...]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -98,7 +99,9 @@ def _importances(study: optuna.Study, settings_of: Callable[[dict[str, Any]], di
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(complete) < _FEWEST_FOR_IMPORTANCE or len({trial.value for trial in complete}) == 1:
         return {}
-    shares = optuna.importance.get_param_importances(study)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that with so few trials they are unsure
+        shares = optuna.importance.get_param_importances(study)
     if not any(shares.values()):
         return {}
     importances: dict[str, float] = {}
