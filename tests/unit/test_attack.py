@@ -455,6 +455,12 @@ def test_bad_arguments_are_refused(values: Tensor, labels: Tensor, options: dict
         attack(linear(torch.ones(3, 4), 0.0), values, labels.long(), **options)
 
 
+def test_a_model_of_three_classes_is_refused() -> None:
+    three = nn.Sequential(nn.Flatten(), nn.Linear(HOURS * FEATURES, 3))
+    with pytest.raises(ValueError, match=r"logits \[sample, 2\]"):
+        attack(three, torch.zeros(2, HOURS, FEATURES), torch.zeros(2, dtype=torch.int64))
+
+
 def test_a_threshold_moves_the_decision() -> None:
     model = lstm(2)
     values, observed = torch.randn(64, HOURS, FEATURES), torch.ones(64, HOURS, FEATURES, dtype=torch.bool)

@@ -154,5 +154,7 @@ class Problem:
             for one in (self.values, self.labels, *self.context)
         )
         logits = self.model(values + delta.reshape(values.shape), *context)
+        if logits.shape[1:] != (2,):
+            raise ValueError(f"the model must give logits [sample, 2], not {list(logits.shape)}")
         gap = logits[:, 0] - logits[:, 1]
         return (torch.where(labels == 0, gap, -gap) + self.kappa).view(delta.shape[:2])
