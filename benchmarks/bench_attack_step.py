@@ -69,6 +69,7 @@ def loop(model: Decision, values: Tensor, observed: Tensor, labels: Tensor, step
         low=-free,
         high=free,
         weight=torch.ones_like(free),
+        grid=None,
         kappa=0.0,
         batch=len(values),
         rows=torch.arange(len(values), device=values.device),
