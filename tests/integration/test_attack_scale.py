@@ -208,7 +208,7 @@ def test_the_same_attack_twice_has_one_digest_and_says_the_size_that_was_chosen(
     one, two = (attack(artifacts, tmp_path / name, "--steps", "12", "--device", "cpu") for name in ("one", "two"))
     assert digest(one) == digest(two)
     assert manifest(one)["settings"]["chunk_size"] == 0
-    assert json.loads((one / "attack.json").read_text())["settings"]["chunk_size"] == 256
+    assert json.loads((one / "attack.json").read_text())["settings"]["chunk_size"] == 64
 
 
 @dataclass(frozen=True)
