@@ -170,6 +170,7 @@ def tiny_inputs(**changes) -> EvaluationInputs:
         ),
         "attacked_split": "test",
         "threat": "charted",
+        "misclassified": 0,
         "provenance": {"protocol": "clinical", "model": "sha256:<i>abc</i>"},
     }
     return EvaluationInputs(**{**given, **changes})
@@ -230,6 +231,7 @@ def plausible_inputs(samples: int = 1500, seed: int = 0) -> EvaluationInputs:
         perturbations=cells,
         attacked_split="test",
         threat="charted",
+        misclassified=0,
         provenance={
             "protocol": "clinical",
             "feature set": "icu-19",
@@ -805,3 +807,10 @@ def test_the_report_says_what_the_attack_may_change(threat: str, said: str) -> N
     page = evaluate(tiny_inputs(threat=threat), resamples=50, min_auroc=0.5).report_html
     assert f"Threat model: {threat}." in page
     assert said in page
+
+
+def test_the_report_says_what_of_the_misclassified_is_left_out() -> None:
+    said = "that the model gets wrong"
+    assert said not in evaluate(tiny_inputs(), resamples=50, min_auroc=0.5).report_html
+    page = evaluate(tiny_inputs(misclassified=3), resamples=50, min_auroc=0.5).report_html
+    assert f"3 samples {said} were attacked too" in page

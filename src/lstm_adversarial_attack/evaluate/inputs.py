@@ -69,6 +69,7 @@ class EvaluationInputs:
     perturbations: pl.DataFrame  # frames.PERTURBATIONS
     attacked_split: str  # whose samples were attacked
     threat: str  # what the attack may change
+    misclassified: int  # samples attacked although the model gets them wrong already; no figure is of them
     provenance: dict[str, str]  # shown in the report as given, in this order
     searches: Mapping[str, Search] = field(default_factory=dict)  # by the kind of artifact that held them
 

@@ -95,6 +95,7 @@ def _inputs(dataset: Artifact, model: Artifact, examples: Artifact) -> Evaluatio
         perturbations=perturbations.join(wrong, on="sample", how="anti"),
         attacked_split=attack["split"],
         threat=attack["threat"],
+        misclassified=len(wrong),
         provenance=_provenance(dataset, model, examples, features),
     )
 
