@@ -10,8 +10,10 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
+from lstm_adversarial_attack.attack.target import Target
 from lstm_adversarial_attack.catalogue import FeatureSet
 from lstm_adversarial_attack.frames import MEASUREMENTS, conform, with_features
+from lstm_adversarial_attack.settings import AttackSettings
 
 MINUTES = 60
 #: Decimals that are left of a charted value when it has been put together from steps.
@@ -89,3 +91,27 @@ class Charted(nn.Module):
         """Return logits [sample, 2] of ``values`` changed in charted cells; all [sample, hour, feature]."""
         logits: Tensor = self.model(values + carried(change, shown), *context)
         return logits
+
+
+class OnCharted:
+    """What threat models of charted values have in common: the file of what was charted, and what changes of it do."""
+
+    def __init__(self, target: Target, settings: AttackSettings, charted: Path) -> None:
+        """Attack ``target`` by the values that the file ``charted`` holds."""
+        self._target, self._settings, self._file = target, settings, charted
+        self._model = Charted(target.decision).eval()
+        self._read: tuple[Tensor, pl.DataFrame] | None = None
+
+    def perturbed(self, index: Tensor, delta: Tensor) -> Tensor:
+        """See `threats.Threat`."""
+        batch = self._target.dataset.tensors[index]
+        return batch.values + carried(delta, shown_hours(batch.observed, self._target.dataset.features))
+
+    def _charted(self, index: Tensor) -> pl.DataFrame:
+        """Return what was charted of the samples at ``index``, `CHARTED`; the same samples are read once in a row."""
+        if self._read is None or not torch.equal(self._read[0], index):
+            dataset = self._target.dataset
+            stays = dataset.samples["stay_id"].gather(index.tolist())
+            hours = dataset.tensors.values.shape[1]
+            self._read = (index, charted_values(self._file, stays, dataset.features, hours))
+        return self._read[1]

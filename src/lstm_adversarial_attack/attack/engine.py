@@ -114,21 +114,27 @@ def attack(
             gradients=torch.zeros(len(part), dtype=torch.int32, device=values.device),
             forwards=torch.zeros(len(part), dtype=torch.int32, device=values.device),
         )
-        keeper = Keeper(problem, min(most_cells, cells))
         with attackable(model):
-            untouched = problem.at(problem.margin(problem.zeros()) > problem.kappa)
-            if grid is None:
-                run(untouched, keeper, steps=steps, **options)
-            else:
-                searching = max(1, min(int(_SEARCHING * steps), steps - 1))
-                if "reserve" in known:
-                    run(untouched, keeper, steps=steps, reserve=steps - searching, **options)
-                else:
-                    run(untouched, keeper, steps=searching, **options)
-                keeper = settled(problem, keeper, steps)
+            keeper = _searched(problem, Keeper(problem, min(most_cells, cells)), run, steps, options)
         results.append(verified(model, problem, keeper))
         on_batch(results[-1])
     return joined(results)
+
+
+def _searched(
+    problem: Problem, keeper: Keeper, run: Callable[..., None], steps: int, options: dict[str, Any]
+) -> Keeper:
+    """Let a method search, and return what it found; on the steps of the problem, where cells change in steps."""
+    untouched = problem.at(problem.margin(problem.zeros()) > problem.kappa)
+    if problem.grid is None:
+        run(untouched, keeper, steps=steps, **options)
+        return keeper
+    searching = max(1, min(int(_SEARCHING * steps), steps - 1))
+    if "reserve" in inspect.signature(run).parameters:
+        run(untouched, keeper, steps=steps, reserve=steps - searching, **options)
+    else:
+        run(untouched, keeper, steps=searching, **options)
+    return settled(problem, keeper, steps)
 
 
 def _grid(values: Tensor, step: Tensor | float | None, offset: Tensor | float | None) -> Grid | None:

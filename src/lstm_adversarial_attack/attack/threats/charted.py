@@ -14,25 +14,16 @@ masks stay as they are. Bounds:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 import torch
 from torch import Tensor
 
-from lstm_adversarial_attack.attack.charting import (
-    Charted,
-    by_feature,
-    carried,
-    charted_values,
-    on_precision,
-    shown_hours,
-)
+from lstm_adversarial_attack.attack.charting import OnCharted, by_feature, on_precision, shown_hours
 from lstm_adversarial_attack.attack.engine import attack
 from lstm_adversarial_attack.attack.result import AttackResult, Found
 from lstm_adversarial_attack.attack.target import Target, options_of
 from lstm_adversarial_attack.datasets import Tensors
-from lstm_adversarial_attack.settings import AttackSettings
 
 #: Logits by which an example must be turned beside kappa, for what float32 loses on another way to the same values.
 SURE = 1e-4
@@ -67,13 +58,8 @@ class Room:
     offset: Tensor
 
 
-class ChartedThreat:
+class ChartedThreat(OnCharted):
     """See the module."""
-
-    def __init__(self, target: Target, settings: AttackSettings, charted: Path) -> None:
-        """Attack ``target`` by the values that the file ``charted`` holds."""
-        self._target, self._settings, self._file = target, settings, charted
-        self._model = Charted(target.decision).eval()
 
     def attack(self, index: Tensor, labels: Tensor, batch_size: int | None = None) -> AttackResult:
         """See `threats.Threat`."""
@@ -99,11 +85,6 @@ class ChartedThreat:
             **options_of(settings),
         )
 
-    def perturbed(self, index: Tensor, delta: Tensor) -> Tensor:
-        """See `threats.Threat`."""
-        batch = self._target.dataset.tensors[index]
-        return batch.values + carried(delta, shown_hours(batch.observed, self._target.dataset.features))
-
     def edits(self, index: Tensor, found: Found) -> pl.DataFrame:
         """See `threats.Threat`."""
         features = self._target.dataset.features
@@ -127,11 +108,6 @@ class ChartedThreat:
                 slip=pl.lit(None, pl.String),
             )
         )
-
-    def _charted(self, index: Tensor) -> pl.DataFrame:
-        dataset = self._target.dataset
-        stays = dataset.samples["stay_id"].gather(index.tolist())
-        return charted_values(self._file, stays, dataset.features, dataset.tensors.values.shape[1])
 
     def _cells(self, index: Tensor, batch: Tensors) -> Cells:
         """Return what was charted in the cells of the samples at ``index``."""

@@ -13,7 +13,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from lstm_adversarial_attack.attack.charting import Charted, by_feature, carried, charted_values, shown_hours
+from lstm_adversarial_attack.attack.charting import OnCharted, by_feature, shown_hours
 from lstm_adversarial_attack.attack.engine import verified
 from lstm_adversarial_attack.attack.keeper import SIZES, Keeper
 from lstm_adversarial_attack.attack.model import judging
@@ -30,13 +30,12 @@ _KINDS = pl.Enum(SLIPS)
 _PAIRS = 64
 
 
-class DataEntryThreat:
+class DataEntryThreat(OnCharted):
     """See the module."""
 
     def __init__(self, target: Target, settings: AttackSettings, charted: Path) -> None:
         """Attack ``target`` by the values that the file ``charted`` holds."""
-        self._target, self._settings, self._file = target, settings, charted
-        self._model = Charted(target.decision).eval()
+        super().__init__(target, settings, charted)
         self._known: tuple[Tensor, pl.DataFrame] | None = None
 
     def attack(self, index: Tensor, labels: Tensor, batch_size: int | None = None) -> AttackResult:
@@ -69,11 +68,6 @@ class DataEntryThreat:
             _tried(problem, keeper, _pairs(singles.with_columns(margin=margins), settings.pairs or _PAIRS))
         return verified(self._model, problem, keeper)
 
-    def perturbed(self, index: Tensor, delta: Tensor) -> Tensor:
-        """See `threats.Threat`."""
-        batch = self._target.dataset.tensors[index]
-        return batch.values + carried(delta, shown_hours(batch.observed, self._target.dataset.features))
-
     def edits(self, index: Tensor, found: Found) -> pl.DataFrame:
         """See `threats.Threat`."""
         row, hour, feature = (column.cpu().numpy() for column in found.cells.T)
@@ -99,9 +93,8 @@ class DataEntryThreat:
         model units. Where two slips lead to one value, the kind that stands first in `slips.SLIPS` counts.
         """
         dataset = self._target.dataset
-        features, hours = dataset.features, dataset.tensors.values.shape[1]
-        stays = dataset.samples["stay_id"].gather(index.tolist())
-        charted = charted_values(self._file, stays, features, hours).with_row_index("charted")
+        features = dataset.features
+        charted = self._charted(index).with_row_index("charted")
         distinct = charted.select("feature", "value").unique(maintain_order=True)
         made = [
             (column, value, kind, new)
