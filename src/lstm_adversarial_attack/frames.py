@@ -130,6 +130,23 @@ PERTURBATIONS: Schema = {
 }
 
 
+#: One row for each attacked sample and feature: what a single edit of it does; none of threat model data-entry.
+SINGLES: Schema = {
+    "sample": pl.Int32,
+    "subject_id": pl.Int64,
+    "label": pl.Int8,
+    "predicted": pl.Int8,
+    "feature": pl.Enum([]),  # over the feature set
+    "changeable": pl.Int32,  # cells of it that may change
+    "saliency": pl.Float32,  # sum over hours of |d margin / d value|, logits for each standardised unit
+    "peak_hour": pl.Int16,  # of the largest |d margin / d value|; null where all are 0
+    "hour": pl.Int16,  # of the smallest single edit that turns the prediction; null where none was found
+    "delta": pl.Float32,  # that edit, standardised units
+    "original_clinical": pl.Float32,  # in the measurement's unit
+    "delta_clinical": pl.Float32,  # in the measurement's unit
+}
+
+
 def with_features(schema: Schema, features: tuple[str, ...]) -> Schema:
     """Return ``schema`` with its ``feature`` column typed as an Enum over ``features``."""
     return {**schema, "feature": pl.Enum(features)}

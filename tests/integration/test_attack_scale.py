@@ -134,7 +134,7 @@ def test_shards_without_a_chunk_are_empty_and_merge(lstm_aa_inside: Call, artifa
         for part in parts
     ]
     assert "4 samples are 2 chunks of 2, none of them for shard 3/3" in said[2]
-    assert manifest(parts[2])["rows"] == dict.fromkeys(("examples", "frontier", "perturbations", "edits"), 0)
+    assert manifest(parts[2])["rows"] == dict.fromkeys(("examples", "frontier", "perturbations", "singles", "edits"), 0)
 
     assert merged(lstm_aa_inside, "merged", *parts).returncode == 0
 

@@ -23,9 +23,9 @@ SCHEMA_VERSIONS = {
     "hyperparameters": 1,
     "model": 3,
     "attack-settings": 1,
-    "examples": 2,
+    "examples": 3,
     "cross-validation": 1,
-    "report": 2,
+    "report": 3,
     "audit": 1,
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -13,8 +13,10 @@ from torch import Tensor
 
 from lstm_adversarial_attack.attack.keeper import KINDS, SIZES
 from lstm_adversarial_attack.attack.result import AttackResult, Found, Frontier
+from lstm_adversarial_attack.attack.singles import Singles
 from lstm_adversarial_attack.settings import shard_of
 
+_SINGLES = tuple(field.name for field in fields(Singles))
 _NAME = re.compile(r"chunk-([0-9]+)-[0-9]+\.safetensors")
 
 
@@ -51,22 +53,24 @@ def chunk_size(given: int, fitting: Callable[[], int], work: Path) -> int:
     return max((size for size in begun if size <= fits), default=fits)
 
 
-def save(result: AttackResult, path: Path) -> None:
-    """Write a chunk's result; the file is whole when it is there."""
+def save(result: AttackResult, singles: Singles | None, path: Path) -> None:
+    """Write what was found of a chunk; the file is whole when it is there."""
     tensors = {"gradients": result.gradients, "forwards": result.forwards}
     for kind in KINDS:
         found = result.found(kind)
         tensors |= {f"{kind}.{name}": getattr(found, name) for name in ("cells", "changes", "iteration")}
     for size, frontier in result.frontier.items():
         tensors |= {f"frontier.{size}.{name}": getattr(frontier, name) for name in ("sizes", "cells", "changes")}
+    if singles is not None:
+        tensors |= {f"singles.{name}": getattr(singles, name) for name in _SINGLES}
     tensors["shape"] = torch.tensor(result.first.shape)
     partial = path.with_suffix(".partial")
     save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial)
     partial.replace(path)
 
 
-def load(path: Path, device: torch.device) -> AttackResult:
-    """Read a chunk's result."""
+def load(path: Path, device: torch.device) -> tuple[AttackResult, Singles | None]:
+    """Read what was found of a chunk."""
     tensors = load_file(path, device=str(device))
     samples, hours, features = tensors["shape"].tolist()
     shape = (samples, hours, features)
@@ -77,4 +81,6 @@ def load(path: Path, device: torch.device) -> AttackResult:
         size: Frontier(shape, *(tensors[f"frontier.{size}.{name}"] for name in ("sizes", "cells", "changes")))
         for size in SIZES
     }
-    return AttackResult(**found, frontier=frontier, gradients=tensors["gradients"], forwards=tensors["forwards"])
+    result = AttackResult(**found, frontier=frontier, gradients=tensors["gradients"], forwards=tensors["forwards"])
+    known = [tensors[name] for name in (f"singles.{part}" for part in _SINGLES) if name in tensors]
+    return result, Singles(*known) if known else None

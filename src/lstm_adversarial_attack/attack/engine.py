@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from lstm_adversarial_attack.attack.model import attackable, judging
 from lstm_adversarial_attack.attack.problem import Grid, Problem
 from lstm_adversarial_attack.attack.result import AttackResult, Found, Frontier, Size, joined
 from lstm_adversarial_attack.attack.settle import settled
+from lstm_adversarial_attack.attack.singles import Singles, singles_of
 
 Bound = Tensor | float | None
 
@@ -86,7 +87,88 @@ def attack(
         raise ValueError(f"method {method} has no option {', '.join(sorted(unknown))}")
     if "seed" in known:
         options["seed"] = seed
-    _check(values, labels, steps=steps, kappa=kappa, most_cells=most_cells, batch_size=batch_size)
+    _check(steps=steps, most_cells=most_cells)
+    results = []
+    for problem in _problems(
+        model,
+        values,
+        labels,
+        context=context,
+        lower=lower,
+        upper=upper,
+        editable=editable,
+        cost=cost,
+        step=step,
+        offset=offset,
+        kappa=kappa,
+        batch_size=batch_size,
+    ):
+        with attackable(model):
+            keeper = _searched(problem, Keeper(problem, min(most_cells, problem.low.shape[1])), run, steps, options)
+        results.append(verified(model, problem, keeper))
+        on_batch(results[-1])
+    return joined(results)
+
+
+def single_edits(
+    model: nn.Module,
+    values: Tensor,
+    labels: Tensor,
+    *,
+    context: tuple[Tensor, ...] = (),
+    lower: Bound = None,
+    upper: Bound = None,
+    editable: Tensor | None = None,
+    step: Tensor | float | None = None,
+    offset: Tensor | float | None = None,
+    kappa: float = 0.0,
+    batch_size: int | None = None,
+) -> Singles:
+    """Look for the smallest change of one cell of each feature that alone turns the prediction of each sample.
+
+    Arguments are those of `attack`. What is found is an upper bound: of each feature the hours are tried, at their
+    bounds, that the gradient puts first.
+
+    Raises:
+        ValueError: shapes that do not fit, or settings out of range.
+    """
+    parts = []
+    for problem in _problems(
+        model,
+        values,
+        labels,
+        context=context,
+        lower=lower,
+        upper=upper,
+        editable=editable,
+        cost=None,
+        step=step,
+        offset=offset,
+        kappa=kappa,
+        batch_size=batch_size,
+    ):
+        with attackable(model):
+            parts.append(singles_of(problem))
+    return Singles.joined(parts)
+
+
+def _problems(
+    model: nn.Module,
+    values: Tensor,
+    labels: Tensor,
+    *,
+    context: tuple[Tensor, ...],
+    lower: Bound,
+    upper: Bound,
+    editable: Tensor | None,
+    cost: Tensor | float | None,
+    step: Tensor | float | None,
+    offset: Tensor | float | None,
+    kappa: float,
+    batch_size: int | None,
+) -> Iterator[Problem]:
+    """Check what `attack` was given, and yield it in batches, at least one."""
+    _check_samples(values, labels, kappa=kappa, batch_size=batch_size)
     low, high = _room(values, lower, upper, editable)
     weight = torch.ones_like(values) if cost is None else _for_cells("cost", cost, values)
     if not (weight > 0).all():
@@ -96,10 +178,8 @@ def attack(
         size = batch_size or fitting_batch(model, values, context)
     if grid is not None:
         low, high = (grid.inward(bound.flatten(1)).view_as(bound) for bound in (low, high))
-    cells = values[0].numel() if len(values) else 0
-    results = []
     for part in torch.split(torch.arange(len(values), device=values.device), size):
-        problem = Problem(
+        yield Problem(
             model=model,
             values=values[part],
             labels=labels[part],
@@ -114,11 +194,6 @@ def attack(
             gradients=torch.zeros(len(part), dtype=torch.int32, device=values.device),
             forwards=torch.zeros(len(part), dtype=torch.int32, device=values.device),
         )
-        with attackable(model):
-            keeper = _searched(problem, Keeper(problem, min(most_cells, cells)), run, steps, options)
-        results.append(verified(model, problem, keeper))
-        on_batch(results[-1])
-    return joined(results)
 
 
 def _searched(
@@ -160,19 +235,24 @@ def _for_cells(name: str, given: Tensor | float, values: Tensor) -> Tensor:
         raise ValueError(f"{name} {list(tensor.shape)} cannot be broadcast to {list(values.shape)}") from error
 
 
-def _check(
-    values: Tensor, labels: Tensor, *, steps: int, kappa: float, most_cells: int, batch_size: int | None
-) -> None:
+def _check(*, steps: int, most_cells: int) -> None:
+    if steps < 1:
+        raise ValueError(f"steps must be 1 or more, not {steps}")
+    if most_cells < 1:
+        raise ValueError(f"most_cells must be 1 or more, not {most_cells}")
+
+
+def _check_samples(values: Tensor, labels: Tensor, *, kappa: float, batch_size: int | None) -> None:
     if values.ndim != 3 or values.dtype != torch.float32:
         raise ValueError(f"values must be [sample, hour, feature] float32, not {list(values.shape)} {values.dtype}")
     if labels.shape != values.shape[:1]:
         raise ValueError(f"labels must be [{len(values)}], not {list(labels.shape)}")
     if not ((labels == 0) | (labels == 1)).all():
         raise ValueError("labels must be 0 or 1")
-    if steps < 1 or not kappa >= 0:
-        raise ValueError(f"steps >= 1 and kappa >= 0 are needed, not {steps} and {kappa}")
-    if most_cells < 1 or (batch_size is not None and batch_size < 1):
-        raise ValueError(f"most_cells and batch_size must be 1 or more, not {most_cells} and {batch_size}")
+    if not kappa >= 0:
+        raise ValueError(f"kappa must be 0 or more, not {kappa}")
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or more, not {batch_size}")
 
 
 def _room(values: Tensor, lower: Bound, upper: Bound, editable: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -10,9 +10,10 @@ import polars as pl
 from torch import Tensor
 
 from lstm_adversarial_attack.artifacts.contents import Search
-from lstm_adversarial_attack.attack.chunks import chunk_size, chunks_of, load, save
+from lstm_adversarial_attack.attack.chunks import Chunk, chunk_size, chunks_of, load, save
 from lstm_adversarial_attack.attack.keeper import KINDS, SIZES
 from lstm_adversarial_attack.attack.result import AttackResult
+from lstm_adversarial_attack.attack.singles import Singles
 from lstm_adversarial_attack.attack.tables import Tables, schema_of, summary, write_tables
 from lstm_adversarial_attack.attack.target import Target, check_threat, load_target, options_of
 from lstm_adversarial_attack.attack.threats import Threat, threat_of
@@ -60,13 +61,17 @@ def run(context: Context) -> None:
     parts: list[Tables] = []
     seen = turned = 0
     for chunk in sorted(chunks, key=lambda chunk: chunk.file not in known):
-        result = load(chunk.file, device) if chunk.file in known else threat.attack(chunk.samples, chunk.predicted)
+        if chunk.file in known:
+            result, singles = load(chunk.file, device)
+        else:
+            result = threat.attack(chunk.samples, chunk.predicted)
+            singles = threat.singles(chunk.samples, chunk.predicted)
         seen, turned = seen + len(chunk.samples), turned + int(result.success.sum())
         if chunk.file not in known:
-            save(result, chunk.file)
+            save(result, singles, chunk.file)
             context.checkpoints.put(chunk.file.name)
             progress.reach(seen, f"{100 * turned / seen:.0f} % turned")
-        parts.append(_tables(target, threat, chunk.samples, chunk.predicted, result))
+        parts.append(_tables(target, threat, chunk, result, singles))
     whole = write_tables(draft, parts, target.dataset.features.names, as_manifest(settings))
     draft.environment |= {"device": describe(device), "threads": context.execution.threads}
     progress.say(summary(whole))
@@ -96,12 +101,14 @@ def _with_found(settings: AttackSettings, search: Search, progress: StageProgres
     return with_found(settings, search.best)
 
 
-def _tables(target: Target, threat: Threat, chosen: Tensor, predicted: Tensor, result: AttackResult) -> Tables:
-    """Return the rows of some samples in every table."""
+def _tables(target: Target, threat: Threat, chunk: Chunk, result: AttackResult, singles: Singles | None) -> Tables:
+    """Return the rows of a chunk's samples in every table."""
+    chosen, predicted = chunk.samples, chunk.predicted
     return {
         "examples.parquet": _examples(target, threat, chosen, predicted, result),
         "frontier.parquet": _frontier(target, chosen, predicted, result),
         "perturbations.parquet": _perturbations(target, chosen, result),
+        "singles.parquet": _singles(target, chosen, predicted, singles),
         "edits.parquet": _edits(target, threat, chosen, result),
     }
 
@@ -167,10 +174,40 @@ def _edits(target: Target, threat: Threat, chosen: Tensor, result: AttackResult)
     return pl.concat(frames)
 
 
+def _singles(target: Target, chosen: Tensor, predicted: Tensor, singles: Singles | None) -> pl.DataFrame:
+    """Return one row for each sample and feature (`frames.SINGLES`)."""
+    names = target.dataset.features.names
+    schema = schema_of("singles.parquet", names)
+    if singles is None:
+        return pl.DataFrame(schema=dict(schema))
+    mean, std = (np.tile(x, len(chosen)) for x in (target.dataset.scaling.mean, target.dataset.scaling.std))
+    hour = singles.hour.long().clamp_min(0)
+    original = target.dataset.tensors.values[chosen].gather(1, hour[:, None])[:, 0]
+    turned, told = (one.cpu().numpy().ravel() for one in (singles.hour >= 0, singles.peak >= 0))
+    delta = singles.change.cpu().numpy().ravel()
+    about = _about(target, chosen, predicted)
+    columns: dict[str, Any] = {
+        "feature": list(names) * len(chosen),
+        "changeable": singles.changeable.cpu().numpy().ravel(),
+        "saliency": singles.saliency.cpu().numpy().ravel(),
+        "peak_hour": _where(told, singles.peak.flatten()),
+        "hour": _where(turned, singles.hour.flatten()),
+        "delta": _where(turned, singles.change.flatten()),
+        "original_clinical": _only(turned, original.cpu().numpy().ravel() * std + mean),
+        "delta_clinical": _only(turned, delta * std),
+    }
+    rows = about[np.repeat(np.arange(len(about)), len(names))]
+    return typed(rows.with_columns(**{name: pl.Series(made) for name, made in columns.items()}), schema)
+
+
 def _where(success: np.ndarray[tuple[int], np.dtype[np.bool_]], values: Tensor) -> pl.Series:
     """Return ``values`` as a column that is null where the attack failed."""
-    column = pl.Series(values.cpu().numpy())
-    return column.to_frame("value").select(pl.when(pl.Series(success)).then("value"))["value"]
+    return _only(success, values.cpu().numpy())
+
+
+def _only(known: np.ndarray[tuple[int], np.dtype[np.bool_]], values: np.ndarray[Any, Any]) -> pl.Series:
+    """Return ``values`` as a column that is null where they are not ``known``."""
+    return pl.DataFrame({"value": values}).select(pl.when(pl.Series(known)).then("value"))["value"]
 
 
 def _perturbations(target: Target, chosen: Tensor, result: AttackResult) -> pl.DataFrame:

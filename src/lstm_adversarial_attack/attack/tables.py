@@ -10,7 +10,7 @@ import polars as pl
 
 from lstm_adversarial_attack.artifacts import Draft
 from lstm_adversarial_attack.artifacts.contents import AttackCard
-from lstm_adversarial_attack.frames import EDITS, EXAMPLES, FRONTIER, PERTURBATIONS, Schema, with_features
+from lstm_adversarial_attack.frames import EDITS, EXAMPLES, FRONTIER, PERTURBATIONS, SINGLES, Schema, with_features
 
 CARD_FILE = "attack.json"
 #: The tables, by the name of their file: columns, and what their rows are sorted by.
@@ -18,6 +18,7 @@ TABLES: dict[str, tuple[Schema, tuple[str, ...]]] = {
     "examples.parquet": (EXAMPLES, ("sample", "kind")),
     "frontier.parquet": (FRONTIER, ("sample", "cells")),
     "perturbations.parquet": (PERTURBATIONS, ("sample", "kind", "hour", "feature")),
+    "singles.parquet": (SINGLES, ("sample", "feature")),
     "edits.parquet": (EDITS, ("sample", "kind", "minute", "feature", "value", "edited")),
 }
 

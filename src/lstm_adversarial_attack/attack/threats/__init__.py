@@ -8,6 +8,7 @@ import polars as pl
 from torch import Tensor
 
 from lstm_adversarial_attack.attack.result import AttackResult, Found
+from lstm_adversarial_attack.attack.singles import Singles
 from lstm_adversarial_attack.attack.target import Target
 from lstm_adversarial_attack.attack.threats.charted import ChartedThreat
 from lstm_adversarial_attack.attack.threats.data_entry import DataEntryThreat
@@ -24,6 +25,10 @@ class Threat(Protocol):
 
         They are attacked all at once if ``batch_size`` says no other number.
         """
+        ...
+
+    def singles(self, index: Tensor, labels: Tensor, batch_size: int | None = None) -> Singles | None:
+        """Return what single edits do to the samples at ``index`` [n]; None where the threat model has no search."""
         ...
 
     def perturbed(self, index: Tensor, delta: Tensor) -> Tensor:

@@ -14,14 +14,16 @@ masks stay as they are. Bounds:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 import torch
 from torch import Tensor
 
 from lstm_adversarial_attack.attack.charting import OnCharted, by_feature, on_precision, shown_hours
-from lstm_adversarial_attack.attack.engine import attack
+from lstm_adversarial_attack.attack.engine import attack, single_edits
 from lstm_adversarial_attack.attack.result import AttackResult, Found
+from lstm_adversarial_attack.attack.singles import Singles
 from lstm_adversarial_attack.attack.target import Target, options_of
 from lstm_adversarial_attack.datasets import Tensors
 
@@ -63,27 +65,37 @@ class ChartedThreat(OnCharted):
 
     def attack(self, index: Tensor, labels: Tensor, batch_size: int | None = None) -> AttackResult:
         """See `threats.Threat`."""
-        target, settings = self._target, self._settings
-        batch = target.dataset.tensors[index]
-        shown = shown_hours(batch.observed, target.dataset.features)
-        room = self._room(index, batch, shown)
+        settings = self._settings
         return attack(
-            self._model,
-            torch.zeros_like(batch.values),
-            labels,
-            context=(batch.values, shown, *batch.context),
-            lower=room.low,
-            upper=room.high,
-            step=room.step,
-            offset=room.offset,
-            cost=target.cost,
+            **self._search(index, labels, batch_size),
+            cost=self._target.cost,
             method=settings.method,
             steps=settings.steps,
-            kappa=settings.kappa + SURE,
             seed=settings.seed,
-            batch_size=batch_size or len(index),
             **options_of(settings),
         )
+
+    def singles(self, index: Tensor, labels: Tensor, batch_size: int | None = None) -> Singles:
+        """See `threats.Threat`."""
+        return single_edits(**self._search(index, labels, batch_size))
+
+    def _search(self, index: Tensor, labels: Tensor, batch_size: int | None) -> dict[str, Any]:
+        """Return what any search is told of the samples at ``index``."""
+        batch = self._target.dataset.tensors[index]
+        shown = shown_hours(batch.observed, self._target.dataset.features)
+        room = self._room(index, batch, shown)
+        return {
+            "model": self._model,
+            "values": torch.zeros_like(batch.values),
+            "labels": labels,
+            "context": (batch.values, shown, *batch.context),
+            "lower": room.low,
+            "upper": room.high,
+            "step": room.step,
+            "offset": room.offset,
+            "kappa": self._settings.kappa + SURE,
+            "batch_size": batch_size or len(index),
+        }
 
     def edits(self, index: Tensor, found: Found) -> pl.DataFrame:
         """See `threats.Threat`."""

@@ -68,6 +68,10 @@ class DataEntryThreat(OnCharted):
             _tried(problem, keeper, _pairs(singles.with_columns(margin=margins), settings.pairs or _PAIRS))
         return verified(self._model, problem, keeper)
 
+    def singles(self, _index: Tensor, _labels: Tensor, _batch_size: int | None = None) -> None:
+        """See `threats.Threat`."""
+        return
+
     def edits(self, index: Tensor, found: Found) -> pl.DataFrame:
         """See `threats.Threat`."""
         row, hour, feature = (column.cpu().numpy() for column in found.cells.T)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 from torch import Tensor
 
-from lstm_adversarial_attack.attack.engine import attack
+from lstm_adversarial_attack.attack.engine import attack, single_edits
 from lstm_adversarial_attack.attack.result import AttackResult, Found
+from lstm_adversarial_attack.attack.singles import Singles
 from lstm_adversarial_attack.attack.target import Target, options_of
 from lstm_adversarial_attack.settings import AttackSettings
 
@@ -23,24 +26,35 @@ class GridThreat:
 
     def attack(self, index: Tensor, labels: Tensor, batch_size: int | None = None) -> AttackResult:
         """See `threats.Threat`."""
-        target, settings = self._target, self._settings
-        batch = target.dataset.tensors[index]
+        settings = self._settings
         return attack(
-            target.decision,
-            batch.values,
-            labels,
-            context=batch.context,
-            lower=target.lower,
-            upper=target.upper,
-            editable=(batch.values >= target.lower - _SLACK) & (batch.values <= target.upper + _SLACK),
-            cost=target.cost,
+            **self._search(index, labels, batch_size),
+            cost=self._target.cost,
             method=settings.method,
             steps=settings.steps,
-            kappa=settings.kappa,
             seed=settings.seed,
-            batch_size=batch_size or len(index),
             **options_of(settings),
         )
+
+    def singles(self, index: Tensor, labels: Tensor, batch_size: int | None = None) -> Singles:
+        """See `threats.Threat`."""
+        return single_edits(**self._search(index, labels, batch_size))
+
+    def _search(self, index: Tensor, labels: Tensor, batch_size: int | None) -> dict[str, Any]:
+        """Return what any search is told of the samples at ``index``."""
+        target = self._target
+        batch = target.dataset.tensors[index]
+        return {
+            "model": target.decision,
+            "values": batch.values,
+            "labels": labels,
+            "context": batch.context,
+            "lower": target.lower,
+            "upper": target.upper,
+            "editable": (batch.values >= target.lower - _SLACK) & (batch.values <= target.upper + _SLACK),
+            "kappa": self._settings.kappa,
+            "batch_size": batch_size or len(index),
+        }
 
     def perturbed(self, index: Tensor, delta: Tensor) -> Tensor:
         """See `threats.Threat`."""
