@@ -389,7 +389,17 @@ class EvaluateSettings:
     """Bootstrap resamples over patients for the intervals."""
 
     min_auroc: Annotated[float, Meta(ge=0, le=1)] = 0.7
-    """Quality gate: least held-out AUROC."""
+    """Gate: least held-out AUROC."""
+
+    max_calibration_error: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    """Gate: largest expected calibration error of the calibrated probabilities, held out."""
+
+    gate_cells: Count = 1
+    """Gate: the number of changed cells that --max-turned is about."""
+
+    max_turned: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    """Gate: largest share of attacked samples of either direction turned by --gate-cells cells or fewer. At 1, the
+    default, nothing is asked of robustness: a published LSTM is turned by a single cell in most samples."""
 
     seed: Natural = 0
     """Seed of the bootstrap."""

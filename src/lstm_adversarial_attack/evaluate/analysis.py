@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from lstm_adversarial_attack.evaluate import report
 from lstm_adversarial_attack.evaluate.attack_results import attack_directions, cells_out_of_range
-from lstm_adversarial_attack.evaluate.gate import gate
+from lstm_adversarial_attack.evaluate.gate import Figures, gate, turned_within
 from lstm_adversarial_attack.evaluate.headline import headline
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, EvaluationInputs, Progress
 from lstm_adversarial_attack.evaluate.prediction_results import (
@@ -22,7 +23,6 @@ from lstm_adversarial_attack.evaluate.prediction_results import (
 from lstm_adversarial_attack.evaluate.results import (
     Gate,
     Metrics,
-    Settings,
     SplitCounts,
     Susceptibility,
     as_json,
@@ -31,9 +31,11 @@ from lstm_adversarial_attack.evaluate.susceptibility import Condition, condition
 from lstm_adversarial_attack.evaluate.tables import tables
 from lstm_adversarial_attack.frames import SPLITS
 from lstm_adversarial_attack.metrics import confusion
+from lstm_adversarial_attack.settings import EvaluateSettings
 
 __all__ = ["Evaluation", "EvaluationInputs", "evaluate"]
 
+_DEFAULTS = EvaluateSettings()
 _STEPS = ("prediction", "attack", "susceptibility", "report")
 
 
@@ -54,19 +56,15 @@ class Evaluation:
 
 def evaluate(
     inputs: EvaluationInputs,
+    settings: EvaluateSettings = _DEFAULTS,
     *,
-    resamples: int = 1000,
-    seed: int = 0,
-    min_auroc: float = 0.7,
     on_progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate the prediction and the attack.
 
     Args:
         inputs: what the other stages made.
-        resamples: bootstrap resamples of patients behind every interval.
-        seed: of the bootstrap.
-        min_auroc: the gate: the least AUROC on the test split.
+        settings: of the bootstrap and the gate.
         on_progress: called as each step begins, and once at the end.
 
     Raises:
@@ -77,18 +75,26 @@ def evaluate(
         if on_progress:
             on_progress(step, _STEPS.index(step), len(_STEPS))
 
-    settings = Settings(resamples, seed, min_auroc)
     begin("prediction")
     prediction = {split: split_figures(inputs, split, settings) for split in SPLITS}
+    calibration = calibration_result(inputs, settings)
     begin("attack")
-    attack = attack_directions(inputs, resamples=resamples, seed=seed)
+    attack = attack_directions(inputs, resamples=settings.resamples, seed=settings.seed)
     begin("susceptibility")
     found = conditions(inputs)
     test = inputs.predictions_of("test")
     metrics = Metrics(
-        schema_version=2,
+        schema_version=3,
         headline=(),
-        gate=gate(inputs, prediction["test"]["auroc"].value, min_auroc),
+        gate=gate(
+            inputs,
+            Figures(
+                auroc=prediction["test"]["auroc"].value,
+                calibration_error=calibration.calibrated["ece"].value,
+                turned=turned_within(inputs, settings.gate_cells),
+            ),
+            settings,
+        ),
         settings=settings,
         threshold=inputs.threshold,
         cohort_flow=inputs.cohort_flow,
@@ -97,7 +103,7 @@ def evaluate(
         shared_patients=_shared_patients(inputs),
         prediction=prediction,
         confusion=confusion(test["label"], test["probability"], inputs.threshold),
-        calibration=calibration_result(inputs, settings),
+        calibration=calibration,
         models=model_figures(inputs, settings),
         subgroups=subgroup_figures(inputs, settings),
         attacked_split=inputs.attacked_split,
@@ -106,13 +112,19 @@ def evaluate(
         cells_out_of_range=cells_out_of_range(inputs),
         susceptibility=_susceptibility(inputs, found, settings),
     )
-    metrics = msgspec.structs.replace(metrics, headline=headline(metrics, inputs.features, inputs.cells))
+    metrics = msgspec.structs.replace(metrics, headline=headline(metrics, inputs.features, _changeable(inputs)))
     begin("report")
     frames = tables(inputs, metrics, found)
     page = report.render(inputs, metrics, frames)
     if on_progress:
         on_progress("done", len(_STEPS), len(_STEPS))
     return Evaluation(as_json(metrics), frames, page, metrics.headline, metrics.gate)
+
+
+def _changeable(inputs: EvaluationInputs) -> float:
+    """Return how many cells of a sample may change: the median of the attacked ones, where it is known."""
+    cells = inputs.singles.group_by("sample").agg(pl.col("changeable").sum())["changeable"]
+    return float(np.median(cells)) if len(cells) else float(inputs.cells)
 
 
 def _counts(samples: pl.DataFrame) -> SplitCounts:
@@ -129,7 +141,7 @@ def _shared_patients(inputs: EvaluationInputs) -> int:
 
 
 def _susceptibility(
-    inputs: EvaluationInputs, found: list[Condition], settings: Settings
+    inputs: EvaluationInputs, found: list[Condition], settings: EvaluateSettings
 ) -> dict[str, dict[str, Susceptibility]]:
     places: dict[str, dict[str, Susceptibility]] = {direction.key: {} for direction in DIRECTIONS}
     for condition in found:

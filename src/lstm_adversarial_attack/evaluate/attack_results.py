@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -20,7 +18,9 @@ _CURVE_POINTS = 200
 
 #: Of the width of a range: values come as float32, through a change of unit.
 _RANGE_SLACK = 1e-4
-_BUDGETS = ("l0", "l1", "linf", "iteration")
+_BUDGETS = ("l0", "l1", "linf", "cost", "iteration")
+#: Of all that was found of a sample the best against each budget.
+BEST = "best"
 
 _CURVES = {
     "direction": pl.String,
@@ -28,6 +28,8 @@ _CURVES = {
     "against": pl.String,
     "budget": pl.Float64,
     "share": pl.Float64,
+    "share_low": pl.Float64,
+    "share_high": pl.Float64,
 }
 
 
@@ -36,21 +38,34 @@ def attack_directions(inputs: EvaluationInputs, *, resamples: int, seed: int) ->
     return {d.key: _direction(inputs, d, resamples, seed) for d in DIRECTIONS}
 
 
-def success_curves(examples: pl.DataFrame) -> pl.DataFrame:
+def success_curves(inputs: EvaluationInputs, *, resamples: int, seed: int) -> pl.DataFrame:
     """Return the share of attacked samples turned within a budget, for each direction, kind and budget.
 
-    A row: direction, kind, against (``l0``, ``l1``, ``linf`` or ``iteration``), budget, share. Between two
-    budgets the share is that of the lower one. Failures never succeed, so a curve ends at the success rate,
-    at the largest budget that any example needed.
+    A row: direction, kind, against (``l0``, ``l1``, ``linf``, ``cost`` or ``iteration``), budget, share with its
+    interval. Kind ``best`` is of all that was found of a sample, against each budget by itself; it has no iteration.
+    Between two budgets the share is that of the lower one. Failures never succeed, so a curve ends at the success
+    rate, at the largest budget that any example needed.
     """
-    rows = [
-        (direction.key, kind, against, budget, reached)
-        for direction in DIRECTIONS
-        for kind in EXAMPLE_KINDS
-        for against in _BUDGETS
-        for budget, reached in _curve(needed(of_kind(examples, direction, kind), against))
-    ]
-    return pl.DataFrame(rows, schema=_CURVES, orient="row")
+    frames = [pl.DataFrame(schema=_CURVES)]
+    for direction in DIRECTIONS:
+        for against in _BUDGETS:
+            for kind in (*EXAMPLE_KINDS, *([BEST] if against != "iteration" else [])):
+                patients, values = _needs(inputs, direction, kind, against)
+                curve = _curve(values, patients, resamples, seed)
+                named = {"direction": direction.key, "kind": kind, "against": against}
+                frames.append(curve.select(*(pl.lit(value).alias(name) for name, value in named.items()), pl.all()))
+    return pl.concat(frames)
+
+
+def best_needed(inputs: EvaluationInputs, direction: Direction, against: str) -> pl.DataFrame:
+    """Return the least that each attacked sample needed of all that was found of it: sample, subject_id, needed."""
+    examples = inputs.examples.filter(pl.col("label") == direction.label)
+    found = examples.filter("success").select("sample", needed=pl.col(against).cast(pl.Float64))
+    if against in inputs.frontier.columns:
+        found = pl.concat([found, inputs.frontier.select("sample", needed=pl.col(against))])
+    least = found.group_by("sample").agg(pl.col("needed").min())
+    attacked = examples.unique("sample").sort("sample").select("sample", "subject_id")
+    return attacked.join(least, on="sample", how="left").with_columns(pl.col("needed").fill_null(np.inf))
 
 
 def cells_out_of_range(inputs: EvaluationInputs) -> int:
@@ -104,14 +119,23 @@ def _outcome(examples: pl.DataFrame, resamples: int, seed: int) -> AttackOutcome
     )
 
 
-def _curve(values: npt.NDArray[np.float64]) -> Iterator[tuple[float, float]]:
-    """Yield (budget, share of ``values`` within it), from (0, 0); nothing where nothing was attacked."""
-    if values.size == 0:
-        return
-    yield 0.0, 0.0
-    budgets, counts = np.unique(values[np.isfinite(values)], return_counts=True)
-    shares = np.cumsum(counts) / values.size
+def _needs(
+    inputs: EvaluationInputs, direction: Direction, kind: str, against: str
+) -> tuple[pl.Series, npt.NDArray[np.float64]]:
+    """Return whose the attacked samples are, and what each needed."""
+    if kind == BEST:
+        best = best_needed(inputs, direction, against)
+        return best["subject_id"], best["needed"].to_numpy()
+    examples = of_kind(inputs.examples, direction, kind)
+    return examples["subject_id"], needed(examples, against)
+
+
+def _curve(values: npt.NDArray[np.float64], patients: pl.Series, resamples: int, seed: int) -> pl.DataFrame:
+    """Return budget, and the share of ``values`` within it, from (0, 0); nothing where nothing was attacked."""
+    budgets = np.unique(values[np.isfinite(values)])
     if budgets.size > _CURVE_POINTS:
-        keep = np.unique(np.linspace(0, budgets.size - 1, _CURVE_POINTS).round().astype(int))
-        budgets, shares = budgets[keep], shares[keep]
-    yield from zip(budgets.tolist(), shares.tolist(), strict=True)
+        budgets = budgets[np.unique(np.linspace(0, budgets.size - 1, _CURVE_POINTS).round().astype(int))]
+    budgets = np.concatenate([[0.0], budgets]) if values.size else budgets
+    shares = patient_shares(values[:, None] <= budgets, patients, resamples=resamples, seed=seed)
+    rows = [(float(budget), rate.value, rate.low, rate.high) for budget, rate in zip(budgets, shares, strict=True)]
+    return pl.DataFrame(rows, schema=list(_CURVES.items())[3:], orient="row")

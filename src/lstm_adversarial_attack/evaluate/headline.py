@@ -13,20 +13,20 @@ from lstm_adversarial_attack.metrics import Estimate
 UNDEFINED = "\N{EN DASH}"
 
 
-def headline(metrics: Metrics, features: Sequence[Feature], cells: int) -> tuple[str, ...]:
+def headline(metrics: Metrics, features: Sequence[Feature], changeable: float) -> tuple[str, ...]:
     """Return exactly five lines: cohort, prediction, attack, smallest change, most susceptible.
 
     Args:
         metrics: the numbers; its own ``headline`` is not read.
         features: in column order, for their labels.
-        cells: of one sample.
+        changeable: cells of a sample that may change.
     """
     labels = {feature.name: feature.measurement.label for feature in features}
     return (
         _cohort(metrics),
         _prediction(metrics),
         "Attack: " + "; ".join(_success(metrics, d) for d in DIRECTIONS) + ".",
-        "Smallest change: " + "; ".join(_size(metrics, d, cells) for d in DIRECTIONS) + ".",
+        "Smallest change: " + "; ".join(_size(metrics, d, changeable) for d in DIRECTIONS) + ".",
         "Most susceptible: " + "; ".join(_places(metrics, d, labels) for d in DIRECTIONS) + ".",
     )
 
@@ -104,7 +104,7 @@ def _success(metrics: Metrics, direction: Direction) -> str:
     )
 
 
-def _size(metrics: Metrics, direction: Direction, cells: int) -> str:
+def _size(metrics: Metrics, direction: Direction, changeable: float) -> str:
     kinds = metrics.attack[direction.key].kinds
     if kinds["first"].attacked == 0:
         return f"{direction.words}: nothing attacked"
@@ -112,8 +112,8 @@ def _size(metrics: Metrics, direction: Direction, cells: int) -> str:
     if fewest is None or least is None:
         return f"{direction.words}: no median, the attack failed too often"
     return (
-        f"{direction.words}: the median sample is turned by changing {fewest:,.5g} of {cells:,} cells, "
-        f"or by changes that sum to {least:.2f} standard deviations"
+        f"{direction.words}: the median sample is turned by changing {fewest:,.5g} of {changeable:,.5g} cells "
+        f"that may change, or by changes that sum to {least:.2f} standard deviations"
     )
 
 

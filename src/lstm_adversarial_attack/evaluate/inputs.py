@@ -15,16 +15,19 @@ from lstm_adversarial_attack.catalogue import Feature
 from lstm_adversarial_attack.frames import (
     BASELINE_PREDICTIONS,
     EXAMPLES,
+    FRONTIER,
     HISTORY,
     PERTURBATIONS,
     PREDICTIONS,
     SAMPLES,
+    SINGLES,
     SPLITS,
     conform,
     with_features,
 )
 
 Array = npt.NDArray[np.floating]
+Integers = npt.NDArray[np.integer]
 
 #: Called with the step that begins, how many steps are done, and how many there are.
 Progress = Callable[[str, int, int], None]
@@ -60,6 +63,7 @@ class EvaluationInputs:
     feature_stds: Array  # [feature]: one standard deviation, in the measurement's unit
     samples: pl.DataFrame  # frames.SAMPLES
     observed_rate: Array  # [hour, feature]: share of the training cells that were measured
+    observed_hours: Integers  # [sample, feature]: hours in which it was measured
     predictions: pl.DataFrame  # frames.PREDICTIONS
     threshold: float  # the prediction is death where probability >= threshold
     calibration: str  # method behind the calibrated probabilities
@@ -67,6 +71,8 @@ class EvaluationInputs:
     history: pl.DataFrame  # frames.HISTORY
     examples: pl.DataFrame  # frames.EXAMPLES
     perturbations: pl.DataFrame  # frames.PERTURBATIONS
+    frontier: pl.DataFrame  # frames.FRONTIER
+    singles: pl.DataFrame  # frames.SINGLES; no rows of a threat model without them
     attacked_split: str  # whose samples were attacked
     threat: str  # what the attack may change
     misclassified: int  # samples attacked although the model gets them wrong already; no figure is of them
@@ -80,9 +86,12 @@ class EvaluationInputs:
         conform(self.history, HISTORY)
         conform(self.examples, EXAMPLES)
         conform(self.perturbations, with_features(PERTURBATIONS, self.feature_names))
+        conform(self.frontier, FRONTIER)
+        conform(self.singles, with_features(SINGLES, self.feature_names))
         shapes = {
             "feature_stds": (len(self.features),),
             "observed_rate": (self.hours, len(self.features)),
+            "observed_hours": (self.samples.height, len(self.features)),
         }
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
@@ -94,6 +103,10 @@ class EvaluationInputs:
         strangers = self.examples.join(self.attacked_predictions, on="sample", how="anti").height
         if strangers:
             raise ValueError(f"{strangers} examples belong to no sample of split {self.attacked_split!r}")
+        for name in ("frontier", "singles"):
+            strangers = getattr(self, name).join(self.examples, on="sample", how="anti").height
+            if strangers:
+                raise ValueError(f"{strangers} rows of {name} belong to no attacked sample")
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from lstm_adversarial_attack.evaluate.inputs import EvaluationInputs
-from lstm_adversarial_attack.evaluate.results import CalibrationResult, ModelFigures, Settings
+from lstm_adversarial_attack.evaluate.results import CalibrationResult, ModelFigures
 from lstm_adversarial_attack.metrics import (
     PAIRED_FIGURES,
     Difference,
@@ -16,6 +16,7 @@ from lstm_adversarial_attack.metrics import (
     prediction_metrics,
     subgroups,
 )
+from lstm_adversarial_attack.settings import EvaluateSettings
 
 #: Age bands by their last year.
 _AGE_BANDS = {17: "under 18", 44: "18-44", 64: "45-64", 79: "65-79"}
@@ -31,12 +32,12 @@ ATTRIBUTES: dict[str, tuple[str, ...] | None] = {
 }
 
 
-def split_figures(inputs: EvaluationInputs, split: str, settings: Settings) -> dict[str, Estimate]:
+def split_figures(inputs: EvaluationInputs, split: str, settings: EvaluateSettings) -> dict[str, Estimate]:
     """Return the figures of one split (`metrics.FIGURES`)."""
     return _figures(inputs.predictions_of(split), inputs.threshold, settings)
 
 
-def calibration_result(inputs: EvaluationInputs, settings: Settings) -> CalibrationResult:
+def calibration_result(inputs: EvaluationInputs, settings: EvaluateSettings) -> CalibrationResult:
     """Return how well the probabilities of the test split are calibrated, before and after."""
     test = inputs.predictions_of("test")
     raw, calibrated = (
@@ -48,7 +49,7 @@ def calibration_result(inputs: EvaluationInputs, settings: Settings) -> Calibrat
     return CalibrationResult(method=inputs.calibration, raw=raw, calibrated=calibrated)
 
 
-def model_figures(inputs: EvaluationInputs, settings: Settings) -> dict[str, ModelFigures]:
+def model_figures(inputs: EvaluationInputs, settings: EvaluateSettings) -> dict[str, ModelFigures]:
     """Return the LSTM and each baseline on the test split, by name, the LSTM first."""
     lstm = inputs.predictions_of("test")
     found = {"lstm": ModelFigures(_compared(lstm, settings), None)}
@@ -61,7 +62,7 @@ def model_figures(inputs: EvaluationInputs, settings: Settings) -> dict[str, Mod
     return found
 
 
-def subgroup_figures(inputs: EvaluationInputs, settings: Settings) -> tuple[Subgroup, ...]:
+def subgroup_figures(inputs: EvaluationInputs, settings: EvaluateSettings) -> tuple[Subgroup, ...]:
     """Return the figures of the test split by age, sex, first care unit and charting system."""
     test, samples = inputs.predictions_of("test"), inputs.samples_of("test")
     age = pl.col("age_years")
@@ -87,7 +88,7 @@ def subgroup_figures(inputs: EvaluationInputs, settings: Settings) -> tuple[Subg
     )
 
 
-def _figures(predictions: pl.DataFrame, threshold: float, settings: Settings) -> dict[str, Estimate]:
+def _figures(predictions: pl.DataFrame, threshold: float, settings: EvaluateSettings) -> dict[str, Estimate]:
     return prediction_metrics(
         predictions["label"],
         predictions["probability"],
@@ -98,7 +99,7 @@ def _figures(predictions: pl.DataFrame, threshold: float, settings: Settings) ->
     )
 
 
-def _compared(predictions: pl.DataFrame, settings: Settings) -> dict[str, Estimate]:
+def _compared(predictions: pl.DataFrame, settings: EvaluateSettings) -> dict[str, Estimate]:
     """Return `PAIRED_FIGURES`; the Brier score is of the calibrated probability."""
     figures = _figures(predictions, 0.5, settings)
     mended = predictions.with_columns(probability="calibrated")
@@ -109,7 +110,7 @@ def _compared(predictions: pl.DataFrame, settings: Settings) -> dict[str, Estima
     }
 
 
-def _differences(lstm: pl.DataFrame, baseline: pl.DataFrame, settings: Settings) -> dict[str, Difference]:
+def _differences(lstm: pl.DataFrame, baseline: pl.DataFrame, settings: EvaluateSettings) -> dict[str, Difference]:
     ranked = tuple(figure for figure in PAIRED_FIGURES if figure != "brier")
     return {
         name: difference

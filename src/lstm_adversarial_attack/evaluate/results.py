@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from lstm_adversarial_attack.artifacts.contents import CohortStep
 from lstm_adversarial_attack.metrics import Confusion, Difference, Estimate, Subgroup
+from lstm_adversarial_attack.settings import EvaluateSettings
 
 #: Digits that are the same on every machine: sums in another order differ in the last of seventeen.
 _SIGNIFICANT_DIGITS = 9
@@ -102,19 +103,23 @@ class Susceptibility(msgspec.Struct, frozen=True):
     top_hours: list[int]
 
 
+class Criterion(msgspec.Struct, frozen=True):
+    """One threshold of the gate: a figure, the least or the most that it may be, and whether it is."""
+
+    name: str  # of the setting
+    figure: str  # in words
+    value: float | None
+    least: float | None
+    most: float | None
+    passed: bool
+
+
 class Gate(msgspec.Struct, frozen=True):
     """Whether the results are good enough to build on, and if not, why."""
 
     passed: bool
     reasons: tuple[str, ...]
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """The settings that the numbers depend on."""
-
-    resamples: int
-    seed: int
-    min_auroc: float
+    criteria: tuple[Criterion, ...]
 
 
 class Metrics(msgspec.Struct, frozen=True):
@@ -123,7 +128,7 @@ class Metrics(msgspec.Struct, frozen=True):
     schema_version: int
     headline: tuple[str, ...]
     gate: Gate
-    settings: Settings
+    settings: EvaluateSettings
     threshold: float
     cohort_flow: tuple[CohortStep, ...]
     cohort: SplitCounts  # all splits together

@@ -18,10 +18,12 @@ from lstm_adversarial_attack.evaluate.study import searches_of
 from lstm_adversarial_attack.frames import (
     BASELINE_PREDICTIONS,
     EXAMPLES,
+    FRONTIER,
     HISTORY,
     PERTURBATIONS,
     PREDICTIONS,
     SAMPLES,
+    SINGLES,
     with_features,
 )
 from lstm_adversarial_attack.settings import EvaluateSettings
@@ -38,9 +40,7 @@ def run(context: Context) -> None:
             _inputs(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"]),
             searches=searches_of(context.inputs),
         ),
-        resamples=settings.resamples,
-        seed=settings.seed,
-        min_auroc=settings.min_auroc,
+        settings=settings,
         on_progress=lambda step, _done, _steps: progress.start(step),
     )
     (draft.path / "report.html").write_text(evaluation.report_html, encoding="utf-8")
@@ -75,9 +75,10 @@ def _inputs(dataset: Artifact, model: Artifact, examples: Artifact) -> Evaluatio
     training = (samples["split"] == "train").to_numpy()
     card = model.json("model.json", ModelCard)
     attack = examples.json("attack.json", AttackCard).settings
-    attacked = examples.frame("examples.parquet", EXAMPLES)
-    perturbations = examples.frame("perturbations.parquet", with_features(PERTURBATIONS, features.names))
-    wrong = attacked.filter(pl.col("label") != pl.col("predicted")).select("sample").unique()
+    tables = _attack_tables(examples, features.names)
+    # What was attacked although the model gets it wrong already has no place in figures of success.
+    wrong = tables["examples"].filter(pl.col("label") != pl.col("predicted")).select("sample").unique()
+    tables = {name: table.join(wrong, on="sample", how="anti") for name, table in tables.items()}
     return EvaluationInputs(
         cohort_flow=tuple(dataset.json("cohort_flow.json", list[CohortStep])),
         features=features.features,
@@ -85,19 +86,27 @@ def _inputs(dataset: Artifact, model: Artifact, examples: Artifact) -> Evaluatio
         feature_stds=np.array(scaling.std),
         samples=samples,
         observed_rate=observed[training].mean(axis=0),
+        observed_hours=observed.sum(axis=1),
         predictions=model.frame("predictions.parquet", PREDICTIONS),
         threshold=card.threshold,
         calibration=card.calibration.method,
         baselines=model.frame("baselines.parquet", BASELINE_PREDICTIONS),
         history=model.frame("history.parquet", HISTORY),
-        # What was attacked although the model gets it wrong already has no place in figures of success.
-        examples=attacked.join(wrong, on="sample", how="anti"),
-        perturbations=perturbations.join(wrong, on="sample", how="anti"),
+        examples=tables["examples"],
+        perturbations=tables["perturbations"],
+        frontier=tables["frontier"],
+        singles=tables["singles"],
         attacked_split=attack["split"],
         threat=attack["threat"],
         misclassified=len(wrong),
         provenance=_provenance(dataset, model, examples, features),
     )
+
+
+def _attack_tables(examples: Artifact, features: tuple[str, ...]) -> dict[str, pl.DataFrame]:
+    schemas = {"examples": EXAMPLES, "frontier": FRONTIER}
+    schemas |= {"perturbations": with_features(PERTURBATIONS, features), "singles": with_features(SINGLES, features)}
+    return {name: examples.frame(f"{name}.parquet", schema) for name, schema in schemas.items()}
 
 
 def _provenance(dataset: Artifact, model: Artifact, examples: Artifact, features: FeatureSet) -> dict[str, str]:

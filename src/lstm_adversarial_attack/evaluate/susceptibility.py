@@ -27,7 +27,7 @@ from lstm_adversarial_attack.evaluate.results import (
     share,
 )
 from lstm_adversarial_attack.frames import EXAMPLE_KINDS
-from lstm_adversarial_attack.metrics import Estimate, patient_shares
+from lstm_adversarial_attack.metrics import Estimate, patient_ratios, patient_shares
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -42,6 +42,11 @@ _CELLS = {
     "feature": pl.String,
     "examples": pl.Int64,
     "gpp": pl.Float64,
+    "gpp_low": pl.Float64,
+    "gpp_high": pl.Float64,
+    "delta_clinical": pl.Float64,
+    "delta_clinical_low": pl.Float64,
+    "delta_clinical_high": pl.Float64,
     "ganzp": pl.Float64,
     "sensitivity": pl.Float64,
     "gmp": pl.Float64,
@@ -55,7 +60,9 @@ class Condition(NamedTuple):
 
     direction: Direction
     kind: str
+    samples: Integers  # [example]: index into the tensors of the dataset
     subjects: Integers  # [example]: whose it is, for grouping alone
+    clean_probability: Floats  # [example], of death, of the unperturbed sample
     example: Integers  # [changed cell]: index into the examples
     hour: Integers  # [changed cell]
     feature: Integers  # [changed cell]: column
@@ -103,8 +110,12 @@ def cell_quantities(condition: Condition, hours: int, features: int) -> CellQuan
         return CellQuantities(gpp, ganzp, gpp / ganzp, gmp, gap, gmp * gpp)
 
 
-def cells_table(inputs: EvaluationInputs, found: list[Condition]) -> pl.DataFrame:
-    """Return the quantities of every cell, a row for each direction, kind, hour and feature."""
+def cells_table(inputs: EvaluationInputs, found: list[Condition], *, resamples: int, seed: int) -> pl.DataFrame:
+    """Return the quantities of every cell, a row for each direction, kind, hour and feature.
+
+    Of the sparsest examples GPP is the probability that the cell belongs to the smallest set of cells found;
+    ``delta_clinical`` is the mean absolute change where it is changed, in the measurement's unit. Both have intervals.
+    """
     hours, features = inputs.hours, len(inputs.features)
     frames = [
         pl.DataFrame(
@@ -115,6 +126,7 @@ def cells_table(inputs: EvaluationInputs, found: list[Condition]) -> pl.DataFram
                 "feature": list(inputs.feature_names) * hours,
                 "examples": [condition.subjects.size] * inputs.cells,
                 **{k: v.ravel() for k, v in cell_quantities(condition, hours, features)._asdict().items()},
+                **_cell_intervals(inputs, condition, resamples, seed),
             },
             schema=_CELLS,
             strict=False,
@@ -124,10 +136,34 @@ def cells_table(inputs: EvaluationInputs, found: list[Condition]) -> pl.DataFram
     return pl.concat(frames).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
+def _cell_intervals(
+    inputs: EvaluationInputs, condition: Condition, resamples: int, seed: int
+) -> dict[str, list[float | None]]:
+    """Return the mean change of every cell, and the intervals; cells that are never changed have none but 0 to 0."""
+    cell = condition.hour * len(inputs.features) + condition.feature
+    changed, place = np.unique(cell, return_inverse=True)
+    hits, size = np.zeros((2, condition.subjects.size, changed.size))
+    hits[condition.example, place] = 1
+    size[condition.example, place] = np.abs(condition.delta_clinical)
+    shares = patient_shares(hits, condition.subjects, resamples=resamples, seed=seed)
+    means = patient_ratios(size, hits, condition.subjects, resamples=resamples, seed=seed)
+    least = 0.0 if np.unique(condition.subjects).size > 1 else None  # an interval needs two patients
+    columns: dict[str, list[float | None]] = {
+        "gpp_low": [least] * inputs.cells,
+        "gpp_high": [least] * inputs.cells,
+        **{f"delta_clinical{end}": [None] * inputs.cells for end in ("", "_low", "_high")},
+    }
+    for at, rate, mean in zip(changed.tolist(), shares, means, strict=True):
+        columns["gpp_low"][at], columns["gpp_high"][at] = rate.low, rate.high
+        columns["delta_clinical"][at] = mean.value
+        columns["delta_clinical_low"][at], columns["delta_clinical_high"][at] = mean.low, mean.high
+    return columns
+
+
 def susceptibility(inputs: EvaluationInputs, condition: Condition, *, resamples: int, seed: int) -> Susceptibility:
     """Return what the found examples of ``condition`` change, by measurement and by hour."""
-    by_feature = _touched(condition, condition.feature, len(inputs.features))
-    by_hour = _touched(condition, condition.hour, inputs.hours)
+    by_feature = touched(condition, condition.feature, len(inputs.features))
+    by_hour = touched(condition, condition.hour, inputs.hours)
     shares = patient_shares(np.hstack([by_feature, by_hour]), condition.subjects, resamples=resamples, seed=seed)
     feature_shares, hour_shares = shares[: len(inputs.features)], shares[len(inputs.features) :]
     scores = np.nansum(cell_quantities(condition, inputs.hours, len(inputs.features)).s, axis=0)
@@ -153,7 +189,9 @@ def _condition(inputs: EvaluationInputs, direction: Direction, kind: str) -> Con
     return Condition(
         direction=direction,
         kind=kind,
+        samples=examples["sample"].to_numpy(),
         subjects=examples["subject_id"].to_numpy(),
+        clean_probability=examples["clean_probability"].to_numpy(),
         example=cells["example"].to_numpy().astype(np.int64),
         hour=cells["hour"].to_numpy().astype(np.int64),
         feature=cells["feature"].to_physical().to_numpy().astype(np.int64),
@@ -163,7 +201,7 @@ def _condition(inputs: EvaluationInputs, direction: Direction, kind: str) -> Con
     )
 
 
-def _touched(condition: Condition, place: Integers, places: int) -> npt.NDArray[np.bool_]:
+def touched(condition: Condition, place: Integers, places: int) -> npt.NDArray[np.bool_]:
     """Tell which examples change any cell at each place, ``[example, place]``."""
     touched = np.zeros((condition.subjects.size, places), dtype=bool)
     touched[condition.example, place] = True

@@ -9,7 +9,10 @@ import polars as pl
 
 from lstm_adversarial_attack.evaluate.attack_results import success_curves
 from lstm_adversarial_attack.evaluate.inputs import EvaluationInputs
+from lstm_adversarial_attack.evaluate.observed_cells import observed_cells
 from lstm_adversarial_attack.evaluate.results import Metrics, Susceptibility
+from lstm_adversarial_attack.evaluate.smallest_edits import smallest_edits
+from lstm_adversarial_attack.evaluate.sturdy import SturdyFigures
 from lstm_adversarial_attack.evaluate.susceptibility import Condition, cells_table
 from lstm_adversarial_attack.frames import SPLITS
 from lstm_adversarial_attack.metrics import (
@@ -40,6 +43,14 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         "split": pl.String,
         "figure": pl.String,
         **_FIGURE,
+    },
+    "gate": {
+        "criterion": pl.String,
+        "figure": pl.String,
+        "value": pl.Float64,
+        "least": pl.Float64,
+        "most": pl.Float64,
+        "passed": pl.Boolean,
     },
     "models": {
         "model": pl.String,
@@ -103,7 +114,8 @@ def tables(inputs: EvaluationInputs, metrics: Metrics, found: list[Condition]) -
     ``cohort_flow``, ``splits``, ``prediction``, ``roc``, ``precision_recall``, ``calibration`` (bins of probabilities
     ``raw`` and ``calibrated``), ``calibration_figures``, ``models``, ``subgroups``, ``attack``, ``attack_curves`` (see
     `success_curves`), ``susceptibility_cells`` (see `cells_table`), ``susceptibility_measurements``,
-    ``susceptibility_hours``. Sizes are in standard deviations or, where the name says ``clinical``, in the
+    ``susceptibility_hours``, ``susceptibility_sturdy`` and ``rank_agreement`` (see `sturdy`), ``observed_cells``,
+    ``smallest_edits``, ``gate``. Sizes are in standard deviations or, where the name says ``clinical``, in the
     measurement's unit.
     """
     rows: dict[str, list[tuple[Any, ...]]] = {
@@ -120,6 +132,7 @@ def tables(inputs: EvaluationInputs, metrics: Metrics, found: list[Condition]) -
             for name, figures in (("raw", metrics.calibration.raw), ("calibrated", metrics.calibration.calibrated))
             for figure, estimate in figures.items()
         ],
+        "gate": [(c.name, c.figure, c.value, c.least, c.most, c.passed) for c in metrics.gate.criteria],
         "models": list(_model_rows(metrics)),
         "subgroups": list(_subgroup_rows(metrics)),
         "attack": list(_attack_rows(metrics)),
@@ -131,8 +144,14 @@ def tables(inputs: EvaluationInputs, metrics: Metrics, found: list[Condition]) -
         ],
     }
     frames = {name: pl.DataFrame(rows[name], schema=_SCHEMAS[name], orient="row") for name in rows}
-    frames["attack_curves"] = success_curves(inputs.examples)
-    frames["susceptibility_cells"] = cells_table(inputs, found)
+    bootstrap = {"resamples": metrics.settings.resamples, "seed": metrics.settings.seed}
+    sturdy = SturdyFigures(inputs, **bootstrap)
+    frames["attack_curves"] = success_curves(inputs, **bootstrap)
+    frames["susceptibility_cells"] = cells_table(inputs, found, **bootstrap)
+    frames["susceptibility_sturdy"] = sturdy.table(found)
+    frames["rank_agreement"] = sturdy.rank_agreement(found)
+    frames["observed_cells"] = observed_cells(inputs, found, **bootstrap)
+    frames["smallest_edits"] = smallest_edits(inputs, **bootstrap)
     return frames
 
 

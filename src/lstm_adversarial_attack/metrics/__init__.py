@@ -1,6 +1,14 @@
 """Figures of prediction, with intervals from a bootstrap over patients."""
 
-from lstm_adversarial_attack.metrics.bootstrap import Estimate, patient_shares
+from lstm_adversarial_attack.metrics.agreement import average_ranks, spearman
+from lstm_adversarial_attack.metrics.bootstrap import (
+    Estimate,
+    estimate_of,
+    patient_median,
+    patient_ratios,
+    patient_shares,
+    resampled_ratios,
+)
 from lstm_adversarial_attack.metrics.calibration import (
     CALIBRATION_FIGURES,
     CalibrationBin,
@@ -38,16 +46,22 @@ __all__ = [
     "Difference",
     "Estimate",
     "Subgroup",
+    "average_ranks",
     "best_f1_threshold",
     "calibration_bins",
     "calibration_metrics",
     "confusion",
+    "estimate_of",
     "f1_bound",
     "max_f1",
     "paired_differences",
+    "patient_median",
+    "patient_ratios",
     "patient_shares",
     "precision_recall_points",
     "prediction_metrics",
+    "resampled_ratios",
     "roc_curve_points",
+    "spearman",
     "subgroups",
 ]

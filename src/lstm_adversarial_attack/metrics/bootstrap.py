@@ -42,15 +42,77 @@ def patient_shares(
     Raises:
         ValueError: the shapes do not fit together.
     """
-    marked, who = np.asarray(hits, dtype=np.float64), np.asarray(patients)
-    if marked.ndim != 2 or who.shape != marked.shape[:1]:
-        raise ValueError(f"hits has shape {marked.shape}, patients {who.shape}")
+    marked = np.asarray(hits, dtype=np.float64)
+    return patient_ratios(marked, np.ones(marked.shape), patients, resamples=resamples, seed=seed)
+
+
+def patient_ratios(
+    numerators: npt.ArrayLike,
+    denominators: npt.ArrayLike,
+    patients: npt.ArrayLike,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> list[Estimate]:
+    """Return the ratio of sums of each column, with intervals over patients; arguments as in `resampled_ratios`."""
+    found = resampled_ratios(numerators, denominators, patients, resamples=resamples, seed=seed)
+    people = np.unique(np.asarray(patients)).size
+    return [estimate_of(column, people) for column in found.T]
+
+
+def resampled_ratios(
+    numerators: npt.ArrayLike,
+    denominators: npt.ArrayLike,
+    patients: npt.ArrayLike,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Floats:
+    """Return the ratio of sums of each column, and that of every resample of patients: [1 + resamples, column].
+
+    Columns of one call are resampled together. A ratio is NaN where the denominators sum to 0.
+
+    Args:
+        numerators: [sample, column].
+        denominators: [sample, column].
+        patients: who the sample belongs to, [sample].
+        resamples: bootstrap resamples.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: the shapes do not fit together.
+    """
+    above, below = (np.asarray(part, dtype=np.float64) for part in (numerators, denominators))
+    who = np.asarray(patients)
+    if above.ndim != 2 or above.shape != below.shape or who.shape != above.shape[:1]:
+        raise ValueError(f"columns have shapes {above.shape} and {below.shape}, patients {who.shape}")
+    columns = above.shape[1]
     if who.size == 0:
-        return [Estimate(None, None, None)] * marked.shape[1]
+        return np.full((1 + resamples, columns), np.nan)
     names, patient = np.unique(who, return_inverse=True)
-    sums = patient_sums(np.column_stack([marked, np.ones(who.size)]), patient, names.size)
+    sums = patient_sums(np.hstack([above, below]), patient, names.size)
     totals = np.concatenate([block @ sums for block in weight_blocks(names.size, resamples, seed, who.size)])
-    return [estimate_of(column, names.size) for column in (totals[:, :-1] / totals[:, -1:]).T]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios: Floats = np.where(totals[:, columns:] != 0, totals[:, :columns] / totals[:, columns:], np.nan)
+    return ratios
+
+
+def patient_median(values: npt.ArrayLike, patients: npt.ArrayLike, *, resamples: int = 1000, seed: int = 0) -> Estimate:
+    """Return the median of ``values`` [sample] with its interval over ``patients`` [sample]; none of no values.
+
+    Of an even number the upper of the two in the middle, so that it is a value that occurs.
+    """
+    given, who = np.asarray(values, dtype=np.float64), np.asarray(patients)
+    if given.size == 0:
+        return Estimate(None, None, None)
+    names, patient = np.unique(who, return_inverse=True)
+    order = np.argsort(given, kind="stable")
+    ordered, owner = given[order], patient[order]
+    found = []
+    for block in weight_blocks(names.size, resamples, seed, who.size):
+        reached = np.cumsum(block[:, owner], axis=1)
+        found.append(ordered[(2 * reached > reached[:, -1:]).argmax(axis=1)])
+    return estimate_of(np.concatenate(found), names.size)
 
 
 def patient_sums(columns: npt.NDArray[np.generic], patient: Integers, patients: int) -> Floats:
