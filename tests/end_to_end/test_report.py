@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from end_to_end.conftest import Run, read_json
 from lstm_adversarial_attack.evaluate.analysis import evaluate
+from lstm_adversarial_attack.settings import EvaluateSettings
 from unit.test_evaluate import plausible_inputs
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -100,7 +101,7 @@ def test_it_shows_calibration_baselines_and_subgroups(browser: Browser, syntheti
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_draws_an_interval_for_every_subgroup(browser: Browser, tmp_path: Path, width: int) -> None:
-    evaluation = evaluate(plausible_inputs(), resamples=50)
+    evaluation = evaluate(plausible_inputs(), EvaluateSettings(resamples=50))
     with_figures = [group for group in evaluation.metrics["subgroups"] if group["figures"]]
     assert with_figures
     (tmp_path / "report.html").write_text(evaluation.report_html)
