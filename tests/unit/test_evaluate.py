@@ -17,8 +17,8 @@ from lstm_adversarial_attack.artifacts.contents import CohortStep
 from lstm_adversarial_attack.catalogue import Feature, Limits, Measurement, Source, load_catalogue
 from lstm_adversarial_attack.evaluate.analysis import Evaluation, EvaluationInputs, evaluate
 from lstm_adversarial_attack.evaluate.drawing import PALETTES
-from lstm_adversarial_attack.evaluate.report import _clinical_decimals
 from lstm_adversarial_attack.evaluate.results import quantiles
+from lstm_adversarial_attack.evaluate.views import clinical_decimals
 from lstm_adversarial_attack.frames import (
     BASELINE_PREDICTIONS,
     BASELINES,
@@ -824,7 +824,7 @@ class TestReport:
     def test_figures_are_valid_plotly(self, plausible):
         inputs = plausible_inputs()
         data = _data_of(plausible)
-        assert len(data["figures"]) == 11
+        assert len(data["figures"]) == 13
         for scheme in PALETTES:
             for figure in data["figures"].values():
                 go.Figure(**json.loads(_coloured(json.dumps(figure), scheme)))  # raises on a wrong name
@@ -864,7 +864,7 @@ def test_quantiles_with_infinities():
 
 @pytest.mark.parametrize(("precision", "decimals"), [(1.0, 1), (0.1, 2), (0.01, 3), (5.0, 1), (0.5, 2)])
 def test_changes_are_shown_finer_than_charted(precision, decimals):
-    assert _clinical_decimals(precision) == decimals
+    assert clinical_decimals(precision) == decimals
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,25 @@ def guide_of(x: list[float], y: list[Any], name: str) -> dict[str, Any]:
     return {**line_of(x, y, name, "$grid", "solid"), "hoverinfo": "skip"}
 
 
+def band_of(x: list[Any], low: list[float], high: list[float], colour: str) -> dict[str, Any]:
+    """Return an interval around a line of steps, which stands in no table of numbers."""
+    stepped = [
+        step for at, end in zip(x, [*x[1:], None], strict=True) for step in ((at, end) if end is not None else (at,))
+    ]
+    lows, highs = ([value for value in ends for _ in range(2)][: len(stepped)] for ends in (low, high))
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [*stepped, *stepped[::-1]],
+        "y": [*lows, *highs[::-1]],
+        "fill": "toself",
+        "fillcolor": colour,
+        "opacity": 0.16,
+        "line": {"width": 0, "color": colour},
+        "hoverinfo": "skip",
+    }
+
+
 def layout_of(x_title: str, y_title: str, **special: Any) -> dict[str, Any]:
     """Return a layout; ``special`` is flat, as in ``yaxis_range``, and None is left out."""
     axis = {

@@ -6,15 +6,15 @@ The heat map and the two bar charts under it depend on the reader's choice and a
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
-from lstm_adversarial_attack.evaluate.drawing import Figure, layout_of, line_of, shares_of, short, shorts
-from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, EvaluationInputs
+from lstm_adversarial_attack.evaluate.attack_figures import attack_figures
+from lstm_adversarial_attack.evaluate.drawing import Figure, layout_of, shares_of, short
+from lstm_adversarial_attack.evaluate.inputs import EvaluationInputs
 from lstm_adversarial_attack.evaluate.prediction_figures import prediction_figures
 from lstm_adversarial_attack.evaluate.results import Metrics
-from lstm_adversarial_attack.frames import EXAMPLE_KINDS
 
 QUANTITIES = {
     "gpp": ("Share of examples that change the cell (GPP)", ".1%"),
@@ -25,22 +25,13 @@ QUANTITIES = {
     "s": ("S = GMP \N{MULTIPLICATION SIGN} GPP", ".3g"),
 }
 
-KIND_DASHES = {"first": "dot", "sparsest": "solid", "smallest": "dash"}
-
-#: A budget axis is logarithmic where the largest is so many times the smallest.
-_LOG_SPAN = 20
-
 
 def figures(inputs: EvaluationInputs, metrics: Metrics, tables: dict[str, pl.DataFrame]) -> dict[str, Figure]:
     """Return the fixed figures by id, those left out for which there are no numbers."""
-    curves = tables["attack_curves"]
     made = (
         _cohort(metrics),
         *prediction_figures(inputs, metrics, tables),
-        _success(curves, "l0", "Changed cells (L0)", "at most so many cells changed"),
-        _success(curves, "l1", "Sum of changes (L1), SD", "a total change of at most so many SD"),
-        _success(curves, "linf", "Largest change (L∞), SD", "no cell changed by more than so many SD"),
-        _discovery(curves),
+        *attack_figures(inputs, tables),
     )
     return {figure.id: figure for figure in made if figure.data}
 
@@ -110,57 +101,3 @@ def _cohort(metrics: Metrics) -> Figure:
             xaxis_tickformat=",",
         ),
     )
-
-
-def _success(curves: pl.DataFrame, against: str, axis: str, words: str) -> Figure:
-    part = curves.filter(pl.col("against") == against)
-    budgets = part.filter(pl.col("budget") > 0)["budget"]
-    log = budgets.len() > 0 and cast(float, budgets.max()) > _LOG_SPAN * cast(float, budgets.min())
-    return Figure(
-        id=f"success-{against}",
-        title=f"Success against {axis[0].lower()}{axis[1:].removesuffix(', SD')}",
-        alt=f"Share of attacked samples whose prediction is turned with {words}, by direction and kind of "
-        "example; failures never succeed. The table of outcomes holds quartiles.",
-        data=_condition_lines(part, EXAMPLE_KINDS, log) if budgets.len() else [],
-        layout=layout_of(
-            axis,
-            "Share of attacked samples turned",
-            xaxis_type="log" if log else "linear",
-            yaxis_range=[0, 1.02],
-            yaxis_tickformat=".0%",
-            xaxis_dtick="D2" if log else None,
-        ),
-    )
-
-
-def _discovery(curves: pl.DataFrame) -> Figure:
-    part = curves.filter(pl.col("against") == "iteration")
-    return Figure(
-        id="discovery",
-        title="When the first example was found",
-        alt="Share of attacked samples whose prediction has been turned, by iteration of the attack; the end "
-        "of each line is the success rate.",
-        data=_condition_lines(part, ("first",), log=False),
-        layout=layout_of(
-            "Iteration", "Share of attacked samples turned", yaxis_range=[0, 1.02], yaxis_tickformat=".0%"
-        ),
-    )
-
-
-def _condition_lines(curves: pl.DataFrame, kinds: tuple[str, ...], log: bool) -> list[dict[str, Any]]:
-    """Return a line for each direction and kind that was attacked, all drawn to the largest budget."""
-    lines = []
-    last = curves["budget"].max()
-    for direction in DIRECTIONS:
-        for kind in kinds:
-            line = curves.filter(pl.col("direction") == direction.key, pl.col("kind") == kind)
-            if line.height:
-                x, y = shorts(line["budget"]), shorts(line["share"])
-                x, y = [*x, short(cast(float, last))], [*y, y[-1]]
-                name = f"{direction.arrow}, {kind}"
-                drawn = slice(1, None) if log else slice(None)  # a logarithm has no zero
-                styled = line_of(x[drawn], y[drawn], name, f"${direction.key}", KIND_DASHES[kind])
-                # Between two budgets nothing more is turned: a step, not a slope.
-                styled["line"]["shape"] = "hv"
-                lines.append({**styled, "hovertemplate": "%{y:.1%} within %{x:.4~g}"})
-    return lines

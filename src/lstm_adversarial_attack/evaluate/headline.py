@@ -55,9 +55,14 @@ def percent_interval(estimate: Estimate) -> str:
 
 def number_interval(estimate: Estimate) -> str:
     """Return a figure with its interval to three decimals, such as ``0.861 (0.842 to 0.880)``."""
+    return interval(estimate, 3)
+
+
+def interval(estimate: Estimate, decimals: int) -> str:
+    """Return a figure with its interval to so many decimals."""
     if estimate.low is None or estimate.high is None:
-        return number(estimate.value, 3)
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+        return number(estimate.value, decimals)
+    return f"{number(estimate.value, decimals)} ({number(estimate.low, decimals)} to {number(estimate.high, decimals)})"
 
 
 def _cohort(metrics: Metrics) -> str:

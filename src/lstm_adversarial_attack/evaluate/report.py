@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from importlib import metadata, resources
 
 import jinja2
@@ -11,12 +10,14 @@ import plotly.offline
 import polars as pl
 from markupsafe import Markup
 
+from lstm_adversarial_attack.evaluate.attack_figures import KIND_DASHES
 from lstm_adversarial_attack.evaluate.attack_results import CELL_BUDGETS
 from lstm_adversarial_attack.evaluate.drawing import PALETTES
-from lstm_adversarial_attack.evaluate.figures import KIND_DASHES, QUANTITIES, figures, susceptibility_data
+from lstm_adversarial_attack.evaluate.figures import QUANTITIES, figures, susceptibility_data
 from lstm_adversarial_attack.evaluate.headline import (
     UNDEFINED,
     counted,
+    interval,
     number,
     number_interval,
     percent,
@@ -26,6 +27,13 @@ from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, EvaluationInputs
 from lstm_adversarial_attack.evaluate.prediction_figures import ATTRIBUTE_WORDS
 from lstm_adversarial_attack.evaluate.results import Metrics, Quantiles
 from lstm_adversarial_attack.evaluate.study import studies, study_figures
+from lstm_adversarial_attack.evaluate.views import (
+    agreement_view,
+    clinical_decimals,
+    edits_view,
+    observed_view,
+    sturdy_view,
+)
 from lstm_adversarial_attack.frames import EXAMPLE_KINDS, SPLITS
 from lstm_adversarial_attack.metrics import LEAST_OF_A_CLASS, LEAST_PATIENTS, Difference
 
@@ -78,6 +86,10 @@ def render(inputs: EvaluationInputs, metrics: Metrics, tables: dict[str, pl.Data
             kind_words=_KIND_WORDS,
             kind_dashes=KIND_DASHES,
             quantities=QUANTITIES,
+            edits=edits_view(inputs, tables["smallest_edits"]),
+            sturdy=sturdy_view(inputs, tables["susceptibility_sturdy"]),
+            agreement=agreement_view(tables["rank_agreement"]),
+            observed=observed_view(tables["observed_cells"]),
             figure_words=_FIGURE_WORDS,
             model_words=_MODEL_WORDS,
             calibration_words=_CALIBRATION_WORDS,
@@ -112,7 +124,8 @@ def _environment() -> jinja2.Environment:
         "percent_interval": percent_interval,
         "spread": _spread,
         "difference": _difference,
-        "clinical_decimals": _clinical_decimals,
+        "clinical_decimals": clinical_decimals,
+        "interval": interval,
         "unit": _unit,
     }
     return environment
@@ -151,11 +164,6 @@ def _difference(difference: Difference) -> str:
     if difference.p_value is not None:
         text += f" ({difference.low:+.3f} to {difference.high:+.3f}), p {difference.p_value:.3f}"
     return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _clinical_decimals(precision: float) -> int:
-    """Return the decimals of a median change: one more than those in which the value is charted."""
-    return max(0, -math.floor(math.log10(precision) + 1e-9)) + 1
 
 
 def _unit(unit: str) -> str:
