@@ -15,6 +15,7 @@ from cyclopts.argument import ArgumentCollection
 
 from lstm_adversarial_attack import __version__
 from lstm_adversarial_attack.audit.settings import AuditSettings
+from lstm_adversarial_attack.check_attack.settings import CheckAttackSettings
 from lstm_adversarial_attack.cross_validate.settings import CrossValidateSettings
 from lstm_adversarial_attack.errors import UserError, disk_is_full
 from lstm_adversarial_attack.fetch.options import FetchOptions
@@ -34,7 +35,7 @@ from lstm_adversarial_attack.settings import (
     TuneSettings,
     checked,
 )
-from lstm_adversarial_attack.stage import carry_out, load_stage
+from lstm_adversarial_attack.stage import carry_out, load_stage, numbered
 from lstm_adversarial_attack.tracking import Tracker
 
 _STAGES = Group("Stages", sort_key=0)
@@ -130,6 +131,25 @@ Found = "what it found takes the place of options of the same name that have the
 Hyperparameters = Annotated[str | None, Parameter(help=f"Artifact of tune; {Found}")]
 ShownSearch = Parameter(help="Artifact of tune that the model was trained with, to show its trials in the report.")
 ShownAttackSearch = Parameter(help="Artifact of attack-tune that the attack was made with, to show its trials.")
+OtherExamples = Annotated[
+    list[str],
+    Parameter(
+        help="Artifacts of attack on the same dataset, made in other ways or on other models, to compare with.",
+        consume_multiple=True,
+        negative="",
+    ),
+]
+Transfers = Annotated[
+    list[str],
+    Parameter(
+        help="Artifacts of transfer: examples that were given, as another model judges them.",
+        consume_multiple=True,
+        negative="",
+    ),
+]
+EnforceGate = Annotated[
+    bool, Parameter(help="Exit with 3 where the gate is not passed; the report is written all the same.", negative="")
+]
 FoundAttackSettings = Annotated[
     str | None, Parameter(name="--attack-settings", help=f"Artifact of attack-tune; {Found}")
 ]
@@ -137,7 +157,7 @@ FoundAttackSettings = Annotated[
 
 def _carry_out(
     name: str,
-    inputs: Mapping[str, str | None],
+    inputs: Mapping[str, str | Path | None],
     out: str,
     options: Any,
     execution: Execution | None = None,
@@ -301,14 +321,27 @@ def evaluate(
     out: Out,
     hyperparameters: Annotated[str | None, ShownSearch] = None,
     attack_settings: Annotated[str | None, ShownAttackSearch] = None,
+    other_examples: OtherExamples = [],  # noqa: B006 - read, never written
+    transfers: Transfers = [],  # noqa: B006
     options: Annotated[EvaluateSettings, Flat] = EvaluateSettings(),
     settings: SettingsFile = None,
+    enforce_gate: EnforceGate = False,
     force: Force = False,
 ) -> None:
-    """Write the report on prediction and susceptibility: `report.html`, tables and `metrics.json`."""
-    inputs: dict[str, str | None] = {"dataset": dataset, "model": model, "examples": examples}
+    """Write the report on prediction and susceptibility: `report.html`, tables and `metrics.json`.
+
+    Example: `lstm-aa evaluate --dataset runs/1/dataset --model runs/1/model --examples runs/1/examples
+    --out runs/1/report --min-auroc 0.8 --gate-cells 2 --max-turned 0.5 --enforce-gate`
+
+    The gate holds named thresholds against the figures. Its verdict stands in the report and in `metrics.json`; in
+    MLflow the alias champion goes to a model that passes.
+    """
+    inputs: dict[str, str | Path | None] = {"dataset": dataset, "model": model, "examples": examples}
     inputs |= {"hyperparameters": hyperparameters, "attack-settings": attack_settings}
+    inputs |= {**numbered("other-examples", other_examples), **numbered("transfers", transfers)}
     _carry_out("evaluate", inputs, out, options, force=force)
+    if enforce_gate:
+        _enforce_gate(Path(out))
 
 
 @app.command(group=_ALL)
@@ -329,6 +362,7 @@ def run(
     attack: AttackSettings = AttackSettings(),
     evaluate: EvaluateSettings = EvaluateSettings(),
     execution: Annotated[TuneExecution, Flat] = TuneExecution(),
+    enforce_gate: EnforceGate = False,
 ) -> None:
     """Run all seven stages, from an ICU database to a report.
 
@@ -361,6 +395,52 @@ def run(
     options = {name: checked(given, prefix=f"--{name}.") for name, given in stages.items()}
     report, headline = run_all(source, out, options, checked(execution), Reporter(), snapshot_id=snapshot_id)
     print(*headline, report, sep="\n")
+    if enforce_gate:
+        _enforce_gate(report.parent)
+
+
+def _enforce_gate(report: Path) -> None:
+    """Exit with 3 where the gate of a report is not passed."""
+    from lstm_adversarial_attack.artifacts import open_artifact
+    from lstm_adversarial_attack.artifacts.contents import Verdict
+
+    gate = open_artifact(report, "report").json("metrics.json", Verdict).gate
+    if not gate.passed:
+        print(f"lstm-aa: gate not passed: {'; '.join(gate.reasons)}", file=sys.stderr)
+        sys.exit(3)
+
+
+@app.command(group=_CHECKS)
+def check_attack(
+    run: Path,
+    /,
+    *,
+    out: Path | None = None,
+    options: Annotated[CheckAttackSettings, Flat] = CheckAttackSettings(),
+    evaluate: EvaluateSettings = EvaluateSettings(),
+    execution: Annotated[Execution, Flat] = Execution(),
+) -> None:
+    """Attack a run's samples again in other ways and on other models, and report on all together.
+
+    Twice the steps should find nothing better; chance and an attack without gradients should do worse; other methods
+    should agree. Models of other seeds and of a plain architecture are trained and attacked, and the examples of each
+    are shown to the other: what transfers, and whether the same measurements come out on top.
+
+    Example: `lstm-aa check-attack runs/default`
+
+    What is up to date is left alone, so that a check that was killed goes on where it stopped.
+
+    Parameters
+    ----------
+    run: Path
+        Folder of a finished run.
+    out: Path
+        Folder for the new artifacts, the report among them; `checks` in the run's folder if not given.
+    """
+    from lstm_adversarial_attack.check_attack.command import check_attack as check
+
+    evaluate = checked(evaluate, prefix="--evaluate.")
+    print(check(run, out, checked(options), evaluate, checked(execution), Reporter()))
 
 
 @app.command(group=_CHECKS)
@@ -565,7 +645,7 @@ def load_database(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0, 1 for a defect, 2 for what the user can mend."""
+    """Run the command line and exit: 0, 1 for a defect, 2 for what the user can mend, 3 for a gate not passed."""
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
     except cyclopts.CycloptsError as error:

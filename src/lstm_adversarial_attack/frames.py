@@ -147,6 +147,18 @@ SINGLES: Schema = {
 }
 
 
+#: One row for each found example: what another model than the attacked one says of it.
+TRANSFERS: Schema = {
+    "sample": pl.Int32,
+    "subject_id": pl.Int64,
+    "label": pl.Int8,
+    "predicted": pl.Int8,  # by the attacked model
+    "kind": pl.Enum(EXAMPLE_KINDS),
+    "clean_probability": pl.Float64,  # of death, by the other model, of the unperturbed input
+    "probability": pl.Float64,  # of death, by the other model, of the perturbed input
+}
+
+
 def with_features(schema: Schema, features: tuple[str, ...]) -> Schema:
     """Return ``schema`` with its ``feature`` column typed as an Enum over ``features``."""
     return {**schema, "feature": pl.Enum(features)}

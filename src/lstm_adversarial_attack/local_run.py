@@ -49,7 +49,9 @@ def run_all(
             f"--attack.shard {settings['attack'].shard}: run reports on all samples; give --shard to the command attack"
         )
     out = local_folder(out)
-    check_out(out, {*SCHEMA_VERSIONS, FOLDER} - {"audit"})  # an audit's events and dataset are of another protocol
+    check_out(
+        out, {*SCHEMA_VERSIONS, FOLDER, "checks"} - {"audit"}
+    )  # an audit's events and dataset are of another protocol
 
     def carry_out_one(name: str, tracker: Tracker, opened: EventSource | None = None) -> Artifact:
         stage = load_stage(name)

@@ -8,7 +8,7 @@ command line, the containers and the pipelines all go through it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -56,6 +56,7 @@ class Context:
 class Stage:
     """One of the seven stages: what it takes (artifact kinds), what it makes, and how.
 
+    ``may_take_many`` tells the kind of what may be given several times, numbered, as in ``other-examples/1``.
     ``identity`` turns settings into what the manifest says of them, which tells same work from other work.
     ``on_device`` says that it works with tensors on a device, whose arithmetic tells unfinished work from other.
     """
@@ -65,6 +66,7 @@ class Stage:
     takes: tuple[str, ...]
     run: Callable[[Context], None]
     may_take: tuple[str, ...] = ()
+    may_take_many: Mapping[str, str] = field(default_factory=dict)
     identity: Callable[[Any], dict[str, Any]] = as_manifest
     on_device: bool = True
 
@@ -147,10 +149,16 @@ def _open_inputs(stage: Stage, inputs: Mapping[str, str | Path]) -> dict[str, Ar
     missing = [kind for kind in stage.takes if kind not in inputs]
     if missing:
         raise UserError(f"stage {stage.name}: no --{missing[0]} given")
-    unknown = set(inputs) - {*stage.takes, *stage.may_take}
+    kinds = {name: stage.may_take_many.get(name.rpartition("/")[0], name) for name in inputs}
+    unknown = set(kinds.values()) - {*stage.takes, *stage.may_take, *stage.may_take_many.values()}
     if unknown:
         raise UserError(f"stage {stage.name} takes no {', '.join(sorted(unknown))}")
-    return {kind: open_artifact(address, kind) for kind, address in inputs.items()}
+    return {name: open_artifact(address, kinds[name]) for name, address in inputs.items()}
+
+
+def numbered(name: str, addresses: Iterable[str | Path]) -> dict[str, str | Path]:
+    """Return inputs that may be given several times (`Stage.may_take_many`) by the names that `carry_out` takes."""
+    return {f"{name}/{number:02}": address for number, address in enumerate(addresses, start=1)}
 
 
 def _up_to_date(manifest: Manifest, identity: Identity, fingerprint: str | None) -> bool:

@@ -172,12 +172,34 @@ class Search(msgspec.Struct, frozen=True):
 
 
 class AttackCard(msgspec.Struct, frozen=True):
-    """``attack.json`` of examples: the settings of the attack, what a search had found included."""
+    """``attack.json`` of examples: the settings of the attack and of the model's training, what was found included."""
 
     settings: dict[str, Any]
+    model: dict[str, Any]
+
+
+class TransferCard(msgspec.Struct, frozen=True):
+    """``transfer.json``: the judging model's decision threshold, and how the attacked and the judging were trained."""
+
+    threshold: float
+    attacked: dict[str, Any]
+    judging: dict[str, Any]
 
 
 class Headline(msgspec.Struct, frozen=True):
     """What ``metrics.json`` of a report says first: what the run has shown, a sentence a line."""
 
     headline: tuple[str, ...]
+
+
+class GateVerdict(msgspec.Struct, frozen=True):
+    """Whether a report's gate is passed, and why not."""
+
+    passed: bool
+    reasons: tuple[str, ...]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What ``metrics.json`` of a report says of the gate."""
+
+    gate: GateVerdict

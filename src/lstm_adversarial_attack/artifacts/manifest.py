@@ -24,6 +24,7 @@ SCHEMA_VERSIONS = {
     "model": 3,
     "attack-settings": 1,
     "examples": 3,
+    "transfer": 1,
     "cross-validation": 1,
     "report": 3,
     "audit": 1,

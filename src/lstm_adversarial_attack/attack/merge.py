@@ -47,10 +47,11 @@ def merge_examples(
             return there.artifact
         features = _features(parts[0])
         tables = [{name: part.frame(name, schema_of(name, features)) for name in TABLES} for part in parts]
-        settings = parts[0].json(CARD_FILE, AttackCard).settings | {"shard": ""}
-        _check_samples(parts, [own["examples.parquet"] for own in tables], settings["chunk_size"])
+        card = parts[0].json(CARD_FILE, AttackCard)
+        card = AttackCard(card.settings | {"shard": ""}, card.model)
+        _check_samples(parts, [own["examples.parquet"] for own in tables], card.settings["chunk_size"])
         with write_artifact(out, identity, stage=_STAGE) as draft:
-            whole = write_tables(draft, tables, features, settings)
+            whole = write_tables(draft, tables, features, card)
             draft.environment |= {
                 "code": one.environment.get("code"),
                 "device": one.environment.get("device"),

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from torch import Tensor
 
-from lstm_adversarial_attack.artifacts.contents import Search
+from lstm_adversarial_attack.artifacts.contents import AttackCard, ModelCard, Search
 from lstm_adversarial_attack.attack.chunks import Chunk, chunk_size, chunks_of, load, save
 from lstm_adversarial_attack.attack.keeper import KINDS, SIZES
 from lstm_adversarial_attack.attack.result import AttackResult
@@ -72,7 +72,9 @@ def run(context: Context) -> None:
             context.checkpoints.put(chunk.file.name)
             progress.reach(seen, f"{100 * turned / seen:.0f} % turned")
         parts.append(_tables(target, threat, chunk, result, singles))
-    whole = write_tables(draft, parts, target.dataset.features.names, as_manifest(settings))
+    trained = context.inputs["model"].json("model.json", ModelCard).settings
+    card = AttackCard(as_manifest(settings), trained)
+    whole = write_tables(draft, parts, target.dataset.features.names, card)
     draft.environment |= {"device": describe(device), "threads": context.execution.threads}
     progress.say(summary(whole))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -32,12 +31,10 @@ def schema_of(name: str, features: tuple[str, ...]) -> Schema:
     return with_features(schema, features) if "feature" in schema else schema
 
 
-def write_tables(
-    draft: Draft, parts: Sequence[Tables], features: tuple[str, ...], settings: dict[str, Any]
-) -> pl.DataFrame:
+def write_tables(draft: Draft, parts: Sequence[Tables], features: tuple[str, ...], card: AttackCard) -> pl.DataFrame:
     """Write the artifact's files from ``parts`` of its tables, none or any number, and return the examples.
 
-    ``settings`` are those of the attack, what was found or chosen included.
+    ``card`` holds the settings, what was found or chosen included.
     """
     for name, (_, by) in TABLES.items():
         schema = schema_of(name, features)
@@ -46,7 +43,7 @@ def write_tables(
         draft.write_frame(name, whole, schema)
         if name == "examples.parquet":
             examples = whole
-    draft.write_json(CARD_FILE, AttackCard(settings))
+    draft.write_json(CARD_FILE, card)
     return examples
 
 

@@ -7,12 +7,16 @@ from typing import Any, cast
 import polars as pl
 
 from lstm_adversarial_attack.evaluate.attack_results import BEST
+from lstm_adversarial_attack.evaluate.checks import THIS
 from lstm_adversarial_attack.evaluate.drawing import Figure, band_of, distance, layout_of, line_of, short, shorts
-from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, EvaluationInputs
+from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, Direction, EvaluationInputs
 from lstm_adversarial_attack.evaluate.smallest_edits import ANY
 
 #: The first example that was found, against the best of all.
 KIND_DASHES = {"first": "dot", BEST: "solid"}
+
+#: Dashes of other attacks, in their order; those after the last begin anew.
+_OTHER_DASHES = ("dot", "dash", "dashdot", "longdash", "longdashdot")
 
 #: A budget axis is logarithmic where the largest is so many times the smallest.
 _LOG_SPAN = 20
@@ -28,6 +32,7 @@ def attack_figures(inputs: EvaluationInputs, tables: dict[str, pl.DataFrame]) ->
         _success(curves, "cost", "Clinical cost", "changes that cost at most so much"),
         _discovery(curves),
         _single_edits(inputs, tables["smallest_edits"]),
+        *(_comparison(direction, tables["other_attack_curves"]) for direction in DIRECTIONS),
     )
 
 
@@ -53,7 +58,7 @@ def _success(curves: pl.DataFrame, against: str, axis: str, words: str) -> Figur
 
 
 def _discovery(curves: pl.DataFrame) -> Figure:
-    part = curves.filter(pl.col("against") == "iteration")
+    part = curves.filter(pl.col("against") == "iteration", pl.col("kind") == "first")
     return Figure(
         id="discovery",
         title="When the first example was found",
@@ -143,5 +148,36 @@ def _single_edits(inputs: EvaluationInputs, edits: pl.DataFrame) -> Figure:
             yaxis_dtick=1,
             yaxis_categoryorder="array",
             yaxis_categoryarray=[labels[name] for name in order],
+        ),
+    )
+
+
+def _comparison(direction: Direction, curves: pl.DataFrame) -> Figure:
+    part = curves.filter(direction=direction.key)
+    names = part["attack"].unique(maintain_order=True).to_list()
+    last = part["budget"].max()
+    lines = []
+    for number, name in enumerate(names):
+        line = part.filter(attack=name)
+        colour = f"${direction.key}" if name == THIS else "$muted"
+        dash = "solid" if name == THIS else _OTHER_DASHES[(number - 1) % len(_OTHER_DASHES)]
+        x, y = [*shorts(line["budget"]), short(cast(float, last))], [*shorts(line["share"]), short(line["share"][-1])]
+        styled = line_of(x, y, name, colour, dash)
+        styled["line"]["shape"] = "hv"
+        lines.append({**styled, "hovertemplate": "%{y:.1%} within %{x:.4~g}"})
+    return Figure(
+        id=f"others-{direction.key}",
+        title=f"Attacks compared: {direction.arrow}, {direction.words}",
+        alt=f"Share of samples turned within so many changed cells, by this attack and by {len(names) - 1} others on the "
+        "same samples. The table holds medians.",
+        data=lines,
+        layout=layout_of(
+            "Changed cells (L0)",
+            "Share of attacked samples turned",
+            height=380,
+            yaxis_range=[0, 1.02],
+            yaxis_tickformat=".0%",
+            showlegend=True,
+            legend={"orientation": "h", "y": -0.25, "font": {"size": 12}},
         ),
     )

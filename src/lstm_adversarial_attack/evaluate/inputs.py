@@ -50,6 +50,38 @@ DIRECTIONS = (
 
 
 @dataclass(frozen=True)
+class OtherAttack:
+    """Another attack on samples of the same dataset.
+
+    Attributes:
+        name: what sets it apart.
+        same_model: whether it was made on the same model.
+        threat: what it may change.
+        examples: `frames.EXAMPLES`, without the samples that its model gets wrong.
+        perturbations: `frames.PERTURBATIONS`, likewise.
+    """
+
+    name: str
+    same_model: bool
+    threat: str
+    examples: pl.DataFrame
+    perturbations: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Examples of one model as another judges them, by names of both, and the other's decision threshold.
+
+    ``rows`` are `frames.TRANSFERS`.
+    """
+
+    attacked: str
+    judging: str
+    threshold: float
+    rows: pl.DataFrame
+
+
+@dataclass(frozen=True)
 class EvaluationInputs:
     """Everything the evaluation reads. Frames may name patients; nothing that comes out of it does.
 
@@ -78,6 +110,8 @@ class EvaluationInputs:
     misclassified: int  # samples attacked although the model gets them wrong already; no figure is of them
     provenance: dict[str, str]  # shown in the report as given, in this order
     searches: Mapping[str, Search] = field(default_factory=dict)  # by the kind of artifact that held them
+    others: tuple[OtherAttack, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
 
     def __post_init__(self) -> None:
         conform(self.samples, SAMPLES)

@@ -32,7 +32,9 @@ from lstm_adversarial_attack.evaluate.views import (
     clinical_decimals,
     edits_view,
     observed_view,
+    others_view,
     sturdy_view,
+    transfers_view,
 )
 from lstm_adversarial_attack.frames import EXAMPLE_KINDS, SPLITS
 from lstm_adversarial_attack.metrics import LEAST_OF_A_CLASS, LEAST_PATIENTS, Difference
@@ -90,6 +92,8 @@ def render(inputs: EvaluationInputs, metrics: Metrics, tables: dict[str, pl.Data
             sturdy=sturdy_view(inputs, tables["susceptibility_sturdy"]),
             agreement=agreement_view(tables["rank_agreement"]),
             observed=observed_view(tables["observed_cells"]),
+            others=others_view(tables["other_attacks"]),
+            transfers=transfers_view(tables["transfer"]),
             figure_words=_FIGURE_WORDS,
             model_words=_MODEL_WORDS,
             calibration_words=_CALIBRATION_WORDS,
@@ -126,6 +130,7 @@ def _environment() -> jinja2.Environment:
         "difference": _difference,
         "clinical_decimals": clinical_decimals,
         "interval": interval,
+        "infinite": lambda value: "∞" if value is None else f"{value:,.3g}",
         "unit": _unit,
     }
     return environment

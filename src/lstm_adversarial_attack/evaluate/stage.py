@@ -14,6 +14,7 @@ from lstm_adversarial_attack.artifacts.contents import AttackCard, CohortStep, M
 from lstm_adversarial_attack.catalogue import FeatureSet
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.evaluate.analysis import EvaluationInputs, evaluate
+from lstm_adversarial_attack.evaluate.checks import other_attacks
 from lstm_adversarial_attack.evaluate.study import searches_of
 from lstm_adversarial_attack.frames import (
     BASELINE_PREDICTIONS,
@@ -35,10 +36,14 @@ def run(context: Context) -> None:
     settings: EvaluateSettings = context.settings
     progress, draft = context.progress, context.draft
     _check_lineage(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"])
+    features = context.inputs["dataset"].json("features.json", FeatureSet)
+    others, transfers = other_attacks(context.inputs, features.names)
     evaluation = evaluate(
         replace(
             _inputs(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"]),
             searches=searches_of(context.inputs),
+            others=others,
+            transfers=transfers,
         ),
         settings=settings,
         on_progress=lambda step, _done, _steps: progress.start(step),
@@ -131,6 +136,7 @@ STAGE = Stage(
     makes="report",
     takes=("dataset", "model", "examples"),
     may_take=("hyperparameters", "attack-settings"),
+    may_take_many={"other-examples": "examples", "transfers": "transfer"},
     run=run,
     on_device=False,
 )

@@ -8,6 +8,12 @@ from typing import Any
 import polars as pl
 
 from lstm_adversarial_attack.evaluate.attack_results import success_curves
+from lstm_adversarial_attack.evaluate.checks import (
+    attack_comparison_curves,
+    attacks_table,
+    rank_agreement_of_others,
+    transfer_table,
+)
 from lstm_adversarial_attack.evaluate.inputs import EvaluationInputs
 from lstm_adversarial_attack.evaluate.observed_cells import observed_cells
 from lstm_adversarial_attack.evaluate.results import Metrics, Susceptibility
@@ -115,7 +121,8 @@ def tables(inputs: EvaluationInputs, metrics: Metrics, found: list[Condition]) -
     ``raw`` and ``calibrated``), ``calibration_figures``, ``models``, ``subgroups``, ``attack``, ``attack_curves`` (see
     `success_curves`), ``susceptibility_cells`` (see `cells_table`), ``susceptibility_measurements``,
     ``susceptibility_hours``, ``susceptibility_sturdy`` and ``rank_agreement`` (see `sturdy`), ``observed_cells``,
-    ``smallest_edits``, ``gate``. Sizes are in standard deviations or, where the name says ``clinical``, in the
+    ``smallest_edits``, ``gate``, and where other attacks were given ``other_attacks``, ``other_attack_curves`` and
+    ``transfer`` (see `checks`). Sizes are in standard deviations or, where the name says ``clinical``, in the
     measurement's unit.
     """
     rows: dict[str, list[tuple[Any, ...]]] = {
@@ -149,8 +156,11 @@ def tables(inputs: EvaluationInputs, metrics: Metrics, found: list[Condition]) -
     frames["attack_curves"] = success_curves(inputs, **bootstrap)
     frames["susceptibility_cells"] = cells_table(inputs, found, **bootstrap)
     frames["susceptibility_sturdy"] = sturdy.table(found)
-    frames["rank_agreement"] = sturdy.rank_agreement(found)
+    frames["rank_agreement"] = pl.concat([sturdy.rank_agreement(found), rank_agreement_of_others(inputs, **bootstrap)])
     frames["observed_cells"] = observed_cells(inputs, found, **bootstrap)
+    frames["other_attacks"] = attacks_table(inputs, **bootstrap)
+    frames["other_attack_curves"] = attack_comparison_curves(inputs)
+    frames["transfer"] = transfer_table(inputs, **bootstrap)
     frames["smallest_edits"] = smallest_edits(inputs, **bootstrap)
     return frames
 

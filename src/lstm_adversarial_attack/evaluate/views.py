@@ -73,6 +73,26 @@ def observed_view(observed: pl.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
+def others_view(others: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the other attacks with the intervals of what is compared."""
+    return [
+        {
+            **row,
+            "arrow": _ARROWS[row["direction"]],
+            "estimates": {name: _estimate(row, name) for name in ("sparser", "this_sparser")},
+        }
+        for row in others.to_dicts()
+    ]
+
+
+def transfers_view(transfers: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the transfers of the sparsest and smallest examples."""
+    return [
+        {**row, "arrow": _ARROWS[row["direction"]], "estimate": _estimate(row, "turned")}
+        for row in transfers.filter(pl.col("kind") != "first").to_dicts()
+    ]
+
+
 def clinical_decimals(precision: float) -> int:
     """Return the decimals of a median change: one more than those in which the value is charted."""
     return max(0, -math.floor(math.log10(precision) + 1e-9)) + 1
