@@ -579,9 +579,7 @@ class TestModel:
 
     def test_without_baselines_there_is_no_comparison(self):
         inputs = tiny_inputs()
-        evaluation = evaluate(
-            dataclasses.replace(inputs, baselines=inputs.baselines.clear()), FEW
-        )
+        evaluation = evaluate(dataclasses.replace(inputs, baselines=inputs.baselines.clear()), FEW)
         assert list(evaluation.metrics["models"]) == ["lstm"]
         assert "Beside the baselines" not in evaluation.report_html
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from cyclopts import Parameter
 from msgspec import Meta
 
 from lstm_adversarial_attack.settings import AttackMethod
@@ -14,7 +15,7 @@ from lstm_adversarial_attack.settings import AttackMethod
 class CheckAttackSettings:
     """Which checks are made."""
 
-    methods: tuple[AttackMethod, ...] = ("random", "gradient-free", "ista", "sigma-zero")
+    methods: Annotated[tuple[AttackMethod, ...], Parameter(consume_multiple=True)] = ("random", "gradient-free", "ista", "sigma-zero")
     """Other methods that attack the same samples; random and gradient-free are controls, which should do worse."""
 
     seeds: Annotated[int, Meta(ge=0, le=100)] = 2

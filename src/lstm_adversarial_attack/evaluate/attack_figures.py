@@ -38,14 +38,13 @@ def attack_figures(inputs: EvaluationInputs, tables: dict[str, pl.DataFrame]) ->
 
 def _success(curves: pl.DataFrame, against: str, axis: str, words: str) -> Figure:
     part = curves.filter(pl.col("against") == against, pl.col("kind").is_in(list(KIND_DASHES)))
-    budgets = part.filter(pl.col("budget") > 0)["budget"]
-    log = budgets.len() > 0 and cast(float, budgets.max()) > _LOG_SPAN * cast(float, budgets.min())
+    log = _is_wide(part)
     return Figure(
         id=f"success-{against}",
         title=f"Success against {axis[0].lower()}{axis[1:].removesuffix(', SD')}",
         alt=f"Share of attacked samples whose prediction is turned with {words}, by direction, of the first "
         "example and of the best; failures never succeed. The table of outcomes holds quartiles.",
-        data=_condition_lines(part, tuple(KIND_DASHES), log) if budgets.len() else [],
+        data=_condition_lines(part, tuple(KIND_DASHES), log) if (part["budget"] > 0).any() else [],
         layout=layout_of(
             axis,
             "Share of attacked samples turned",
@@ -155,6 +154,8 @@ def _single_edits(inputs: EvaluationInputs, edits: pl.DataFrame) -> Figure:
 def _comparison(direction: Direction, curves: pl.DataFrame) -> Figure:
     part = curves.filter(direction=direction.key)
     names = part["attack"].unique(maintain_order=True).to_list()
+    log = _is_wide(part)
+    drawn = slice(1, None) if log else slice(None)
     last = part["budget"].max()
     lines = []
     for number, name in enumerate(names):
@@ -162,22 +163,30 @@ def _comparison(direction: Direction, curves: pl.DataFrame) -> Figure:
         colour = f"${direction.key}" if name == THIS else "$muted"
         dash = "solid" if name == THIS else _OTHER_DASHES[(number - 1) % len(_OTHER_DASHES)]
         x, y = [*shorts(line["budget"]), short(cast(float, last))], [*shorts(line["share"]), short(line["share"][-1])]
-        styled = line_of(x, y, name, colour, dash)
+        styled = line_of(x[drawn], y[drawn], name, colour, dash)
         styled["line"]["shape"] = "hv"
         lines.append({**styled, "hovertemplate": "%{y:.1%} within %{x:.4~g}"})
     return Figure(
         id=f"others-{direction.key}",
         title=f"Attacks compared: {direction.arrow}, {direction.words}",
-        alt=f"Share of samples turned within so many changed cells, by this attack and by {len(names) - 1} others on the "
-        "same samples. The table holds medians.",
+        alt="Share of samples turned within so many changed cells, by this attack and by others on the same samples: "
+        f"{', '.join(names[1:])}. The table holds medians.",
         data=lines,
         layout=layout_of(
             "Changed cells (L0)",
             "Share of attacked samples turned",
-            height=380,
+            height=460,
+            xaxis_type="log" if log else "linear",
+            xaxis_dtick="D2" if log else None,
             yaxis_range=[0, 1.02],
             yaxis_tickformat=".0%",
             showlegend=True,
-            legend={"orientation": "h", "y": -0.25, "font": {"size": 12}},
+            legend={"orientation": "h", "y": -0.2, "font": {"size": 12}},
         ),
     )
+
+
+def _is_wide(curves: pl.DataFrame) -> bool:
+    """Tell whether budgets above 0 span so much that their axis is logarithmic."""
+    budgets = curves.filter(pl.col("budget") > 0)["budget"]
+    return budgets.len() > 0 and cast(float, budgets.max()) > _LOG_SPAN * cast(float, budgets.min())

@@ -28,7 +28,7 @@ from lstm_adversarial_attack.metrics import Estimate, estimate_of, patient_share
 _WAYS = ("max_samples", "chunk_size", "shard")
 #: Settings of training that change no weight.
 _NOT_OF_WEIGHTS = ("baselines", "resamples", "calibration")
-_MOST_NAMED = 3
+_MOST_NAMED = 2
 THIS = "this attack"
 
 _SHARES = ("success", "sparser", "this_sparser")
@@ -124,17 +124,19 @@ def _attack(artifact: Artifact, base: Artifact, this: AttackCard, features: tupl
 
 
 def _differing(this: Mapping[str, Any], other: Mapping[str, Any], without: tuple[str, ...]) -> str:
-    """Return the settings that differ, in words, such as ``method random``."""
-    names = [n for n in sorted({*this, *other}) if n not in without and this.get(n) != other.get(n)]
-    words = [f"{name.replace('_', ' ')} {_shown(other.get(name))}" for name in names]
+    """Return the settings that ``other`` was given and that differ, in words, such as ``method random``."""
+    names = [n for n, value in other.items() if n not in without and value is not None and this.get(n) != value]
+    names.sort(key=lambda name: name != "method")
+    words = [f"{name.replace('_', ' ')} {_shown(other[name])}" for name in names]
     more = len(words) - _MOST_NAMED
-    return ", ".join(words) if more <= 0 else f"{', '.join(words[:_MOST_NAMED])} and {more} more settings"
+    named = ", ".join(words[:_MOST_NAMED])
+    return named if more <= 0 else f"{named} and {more} other setting{'s' if more > 1 else ''}"
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "default" if value is None else str(value)
+    return str(value)
 
 
 def attacks_table(inputs: EvaluationInputs, *, resamples: int, seed: int) -> pl.DataFrame:

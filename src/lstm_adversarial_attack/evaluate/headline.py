@@ -117,7 +117,7 @@ def _size(metrics: Metrics, direction: Direction, changeable: float) -> str:
     if fewest is None or least is None:
         return f"{direction.words}: no median, the attack failed too often"
     return (
-        f"{direction.words}: the median sample is turned by changing {fewest:,.5g} of {changeable:,.5g} cells "
+        f"{direction.words}: the median sample is turned by changing {fewest:,.5g} of {changeable:,.0f} cells "
         f"that may change, or by changes that sum to {least:.2f} standard deviations"
     )
 
