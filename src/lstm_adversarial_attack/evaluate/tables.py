@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from lstm_adversarial_attack.evaluate.attack_results import success_curves
+from lstm_adversarial_attack.evaluate.classification import classification_roc
 from lstm_adversarial_attack.evaluate.inputs import EvaluationInputs
 from lstm_adversarial_attack.evaluate.results import Metrics, Susceptibility
 from lstm_adversarial_attack.evaluate.susceptibility import Condition, cells_table
@@ -103,8 +104,8 @@ def tables(inputs: EvaluationInputs, metrics: Metrics, found: list[Condition]) -
     ``cohort_flow``, ``splits``, ``prediction``, ``roc``, ``precision_recall``, ``calibration`` (bins of probabilities
     ``raw`` and ``calibrated``), ``calibration_figures``, ``models``, ``subgroups``, ``attack``, ``attack_curves`` (see
     `success_curves`), ``susceptibility_cells`` (see `cells_table`), ``susceptibility_measurements``,
-    ``susceptibility_hours``. Sizes are in standard deviations or, where the name says ``clinical``, in the
-    measurement's unit.
+    ``susceptibility_hours``, ``classification_roc`` (see `classification_roc`). Sizes are in standard deviations or,
+    where the name says ``clinical``, in the measurement's unit.
     """
     rows: dict[str, list[tuple[Any, ...]]] = {
         "cohort_flow": [(s.rule, s.description, s.stays, s.patients, s.deaths) for s in metrics.cohort_flow],
@@ -131,6 +132,7 @@ def tables(inputs: EvaluationInputs, metrics: Metrics, found: list[Condition]) -
         ],
     }
     frames = {name: pl.DataFrame(rows[name], schema=_SCHEMAS[name], orient="row") for name in rows}
+    frames["classification_roc"] = classification_roc(inputs)
     frames["attack_curves"] = success_curves(inputs.examples)
     frames["susceptibility_cells"] = cells_table(inputs, found)
     return frames
