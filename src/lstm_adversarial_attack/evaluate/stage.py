@@ -14,6 +14,7 @@ from lstm_adversarial_attack.artifacts.contents import AttackCard, CohortStep, M
 from lstm_adversarial_attack.catalogue import FeatureSet
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.evaluate.analysis import EvaluationInputs, evaluate
+from lstm_adversarial_attack.evaluate.outputs import outputs
 from lstm_adversarial_attack.evaluate.study import searches_of
 from lstm_adversarial_attack.frames import (
     BASELINE_PREDICTIONS,
@@ -33,11 +34,12 @@ def run(context: Context) -> None:
     settings: EvaluateSettings = context.settings
     progress, draft = context.progress, context.draft
     _check_lineage(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"])
+    inputs = replace(
+        _inputs(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"]),
+        searches=searches_of(context.inputs),
+    )
     evaluation = evaluate(
-        replace(
-            _inputs(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"]),
-            searches=searches_of(context.inputs),
-        ),
+        inputs,
         resamples=settings.resamples,
         seed=settings.seed,
         min_auroc=settings.min_auroc,
@@ -48,6 +50,9 @@ def run(context: Context) -> None:
     for name, table in evaluation.tables.items():
         draft.write_frame(f"{name}.parquet", table, table.schema)
         table.write_csv(draft.path / f"{name}.csv")
+    progress.start("figures")
+    for name, content in outputs(inputs, evaluation).items():
+        draft.write_bytes(name, content)
     reasons = "; ".join(evaluation.gate.reasons)
     progress.say("quality gate passed" if evaluation.gate.passed else f"quality gate not passed: {reasons}")
 

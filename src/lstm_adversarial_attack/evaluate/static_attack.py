@@ -41,6 +41,8 @@ _ITERATION = "iteration"
 _LOG_SPAN = 20
 _CURVE_MM = 74.0
 _ROW_MM = 4.4
+#: So that the title of the colour bar has room.
+_LEAST_MAP_MM = 60.0
 _HOURS_BETWEEN_TICKS = 6
 _SHARE = "Share of found examples"
 _HOUR = "Hour since ICU admission"
@@ -75,7 +77,7 @@ def heat_maps(numbers: Numbers) -> Iterator[Drawing]:
             continue
         grid = cells.pivot("hour", index="feature", values="gpp")
         shares, hours = grid.drop("feature").to_numpy(), cells["hour"].n_unique()
-        figure = new_figure(26 + _ROW_MM * grid.height, TWO_COLUMNS_MM)
+        figure = new_figure(max(26 + _ROW_MM * grid.height, _LEAST_MAP_MM), TWO_COLUMNS_MM)
         axes = figure.add_subplot(xlabel=_HOUR, title=f"{direction.arrow}, {direction.words}")
         drawn = axes.pcolormesh(shares, cmap=SCALE, vmin=0, vmax=shares.max(), edgecolors="white", linewidth=0.4)
         axes.set_yticks(np.arange(grid.height) + 0.5, [numbers.labels[name] for name in grid["feature"]])

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
-from lstm_adversarial_attack.evaluate.headline import number_interval
+from lstm_adversarial_attack.evaluate.headline import model_words, number_interval
 from lstm_adversarial_attack.evaluate.prediction_figures import ATTRIBUTE_WORDS
 from lstm_adversarial_attack.evaluate.static_drawing import (
     DASHES,
@@ -28,7 +28,6 @@ from lstm_adversarial_attack.evaluate.static_drawing import (
     rows_with_intervals,
     unit_square,
 )
-from lstm_adversarial_attack.metrics import Confusion
 
 _BLUE, _ORANGE = DIRECTION_COLOURS["0_to_1"], DIRECTION_COLOURS["1_to_0"]
 _SPLITS = {"test": (_BLUE, "solid"), "validation": (MUTED, "dash"), "train": (FAINT, "dot")}
@@ -100,7 +99,7 @@ def models(numbers: Numbers) -> Iterator[Drawing]:
         for place, name in enumerate(names):
             row = part.filter(pl.col("model") == name)
             rows_with_intervals(axes, [place] * row.height, row, _BLUE if name == "lstm" else MUTED)
-        name_rows(axes, [_model_words(name) for name in names])
+        name_rows(axes, [model_words(name) for name in names])
         axes.set_xlabel(title)
     yield Drawing("models", "The LSTM beside the baselines on the test split, with 95 % intervals", figure)
 
@@ -152,7 +151,7 @@ def attacked_roc(numbers: Numbers) -> Iterator[Drawing]:
 
 def confusions(numbers: Numbers) -> Iterator[Drawing]:
     """Yield the confusion matrices of the attacked split before and after the attack."""
-    matrices = {name: rows_of(found.confusion) for name, found in numbers.metrics.classification.items()}
+    matrices = {name: found.confusion.rows() for name, found in numbers.metrics.classification.items()}
     if not any(count for rows in matrices.values() for row in rows for count in row):
         return
     figure = new_figure(48)
@@ -165,14 +164,6 @@ def confusions(numbers: Numbers) -> Iterator[Drawing]:
         _name_outcomes(axes, condition)
     figure.axes[0].set_ylabel("Outcome")
     yield Drawing("confusion", "Outcome and prediction before and after the attack", figure)
-
-
-def rows_of(confusion: Confusion) -> list[list[int]]:
-    """Return a confusion matrix: a row for each outcome, a column for each prediction, survived before died."""
-    return [
-        [confusion.true_negative, confusion.false_positive],
-        [confusion.false_negative, confusion.true_positive],
-    ]
 
 
 def _name_outcomes(axes: Axes, condition: str) -> None:
@@ -223,7 +214,3 @@ def _split_curves(
     unit_square(axes)
     legend_below(figure, axes, 1)
     yield Drawing(name, title, figure)
-
-
-def _model_words(name: str) -> str:
-    return "LSTM" if name == "lstm" else name.replace("-", " ").capitalize()
