@@ -28,7 +28,7 @@ from lstm_adversarial_attack.artifacts import (
     open_artifact,
     write_artifact,
 )
-from lstm_adversarial_attack.artifacts.manifest import SCHEMA_VERSIONS, Identity, is_file_name
+from lstm_adversarial_attack.artifacts.manifest import SCHEMA_VERSIONS, Identity, is_file_path
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.settings import EvaluateSettings, Execution
 from lstm_adversarial_attack.stage import Context, Stage, carry_out
@@ -343,7 +343,11 @@ def resealed(path: Path, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../secret", "/etc/passwd", "a/b", "..", ".", ".hidden", "", "a\\b", "a b", "manifest.json", "a\n"]
+    "name",
+    [
+        *("../secret", "/etc/passwd", "a/b/c", "a/../b", "a/..", "a//b", "a/", "a/.b", "..", ".", ".hidden", ""),
+        *("a\\b", "a b", "manifest.json", "a/manifest.json", "a\n"),
+    ],
 )
 def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "secret").write_text("secret")
@@ -352,7 +356,7 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> Non
 
     resealed(artifact.path, files={name: entry})
 
-    assert not is_file_name(name)
+    assert not is_file_path(name)
     with pytest.raises(UserError, match="not a plain file name"):
         open_artifact(artifact.path, "report")
 
@@ -365,6 +369,45 @@ def test_a_link_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match=r"note\.json: missing"):
         open_artifact(artifact.path, "report")
+
+
+def illustrated(draft: Draft) -> None:
+    fill(draft)
+    draft.write_bytes("figures/roc.png", b"points")
+    draft.write_bytes("figures/forest.png", b"intervals")
+
+
+def test_files_in_a_folder_are_part_of_the_artifact(tmp_path: Path) -> None:
+    artifact = write(tmp_path / "report", fill=illustrated)
+
+    assert set(artifact.manifest.files) == {"table.parquet", "note.json", "figures/roc.png", "figures/forest.png"}
+    assert artifact.file("figures/roc.png").read_bytes() == b"points"
+    assert artifact.digest != write(tmp_path / "other").digest
+    artifact.file("figures/roc.png").write_bytes(b"paints")
+    with pytest.raises(UserError, match=r"figures/roc\.png: checksum"):
+        open_artifact(artifact.path, "report")
+    write(tmp_path / "report", fill=fill)
+    assert not (tmp_path / "report" / "figures").exists()
+
+
+def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    artifact = write(tmp_path / "report", fill=illustrated)
+    (artifact.path / "figures").rename(tmp_path / "elsewhere")
+    (artifact.path / "figures").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(UserError, match=r"figures/\w+\.png: missing"):
+        open_artifact(artifact.path, "report")
+
+
+@pytest.mark.parametrize("name", ["figures/mine.png", "mine/roc.png"])
+def test_what_somebody_put_beside_the_files_is_never_overwritten(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "report", fill=illustrated)
+    (tmp_path / "report" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "report" / name).write_text("mine")
+
+    with pytest.raises(UserError, match=f"holds something else than 'report' .{name.removesuffix('/roc.png')}"):
+        occupant(tmp_path / "report", "report")
+    assert (tmp_path / "report" / name).read_text() == "mine"
 
 
 @pytest.mark.parametrize("field", ["settings", "seed", "inputs", "kind", "digest", "files"])

@@ -78,9 +78,11 @@ def test_every_stage_is_a_command_and_has_settings() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_options_of_a_stage_are_the_fields_of_its_settings(stage: str) -> None:
     options = options_of(stage)
-    of_inputs = {f"--{kind}" for kind in (*load_stage(stage).takes, *load_stage(stage).may_take)}
+    loaded = load_stage(stage)
+    of_inputs = {f"--{kind}" for kind in (*loaded.takes, *loaded.may_take, *loaded.may_take_many)}
     of_execution = {f"--{name}" for name in execution_of(stage)}
     common = {"--out", "--settings", "--force"} | ({"--protocol"} if stage in WITH_PROTOCOL else set())
+    common |= {"--enforce-gate"} if stage == "evaluate" else set()
     of_source = {"--source", "--snapshot-id"} if stage == "extract" else set()
 
     of_settings = set(options) - of_inputs - of_execution - common - of_source

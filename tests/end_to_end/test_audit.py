@@ -13,8 +13,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+from playwright.sync_api import Browser
 
-from end_to_end.conftest import Run, command, read_json
+from end_to_end.conftest import VIEWS, Run, barriers, command, read_json
 
 QUICK = (
     *("--folds", "3", "--epochs", "16", "--hidden-units", "24", "--batch-size", "16", "--lr", "0.005"),
@@ -89,6 +90,11 @@ def test_what_is_printed_is_what_was_found(finished: Run, found: dict[str, Any])
     assert all(view["title"] in page and f"{view['mean']['f1']:.3f}" in page for view in found["views"])
     assert not re.search(r"(src|href)=\"(?!data:)", page), "the page loads nothing"
     assert {path.name for path in (finished.out / "audit").iterdir()} == FILES
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_the_page_has_no_barriers(browser: Browser, finished: Run, width: int, scheme: str) -> None:
+    assert barriers(browser, finished.out / "audit" / "audit.html", width, scheme) == []
 
 
 def test_no_patient_is_named(finished: Run) -> None:

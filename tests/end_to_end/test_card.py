@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from end_to_end.conftest import Run, read_json
+from end_to_end.conftest import VIEWS, Run, barriers, read_json
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 SECTIONS = ("Protocol", "Cohort", "Splits", "How often measured", "Values against ranges", "Check of units", "Scaling")
 
 
@@ -22,22 +18,7 @@ def card_of(run: Run) -> Path:
     return run.out / "dataset" / "card.html"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        missing = "no chromium on PATH: install Debian's package chromium"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
 def test_it_opens_without_a_word_and_without_the_network(
     browser: Browser, synthetic_run: Run, width: int, scheme: str
 ) -> None:
@@ -61,6 +42,11 @@ def test_it_opens_without_a_word_and_without_the_network(
         == 0
     )
     page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_it_has_no_barriers(browser: Browser, synthetic_run: Run, width: int, scheme: str) -> None:
+    assert barriers(browser, card_of(synthetic_run), width, scheme) == []
 
 
 def test_it_is_read_without_scripts(browser: Browser, synthetic_run: Run) -> None:

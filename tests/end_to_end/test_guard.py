@@ -27,7 +27,7 @@ def texts_of(run: Run) -> Iterator[tuple[str, str]]:
     files = sorted(file for file in run.out.rglob("*") if file.is_file() and file.suffix not in TABLES)
     assert {"card.html", "report.html", "manifest.json", "metrics.json"} <= {file.name for file in files}
     for file in files:
-        text = file.read_text()
+        text = file.read_bytes().decode("latin-1")  # so that pictures are searched too; ids and dates are ASCII
         if file.name == "manifest.json":
             text = text.replace(read_json(file)["environment"]["created"], "")  # when it was made
         if file.name == "report.html":

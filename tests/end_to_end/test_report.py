@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from end_to_end.conftest import Run, read_json
+from end_to_end.conftest import VIEWS, Run, barriers, open_page, read_json
 from lstm_adversarial_attack.evaluate.analysis import evaluate
 from lstm_adversarial_attack.settings import EvaluateSettings
 from unit.test_evaluate import plausible_inputs
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        missing = "no chromium on PATH: install Debian's package chromium"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 def open_report(browser: Browser, run: Run, **options: Any) -> tuple[Page, list[str], list[str]]:
@@ -38,20 +21,7 @@ def open_report(browser: Browser, run: Run, **options: Any) -> tuple[Page, list[
     return open_page(browser, run.out / "report" / "report.html", **options)
 
 
-def open_page(browser: Browser, file: Path, **options: Any) -> tuple[Page, list[str], list[str]]:
-    page = browser.new_page(**options)
-    errors: list[str] = []
-    requests: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(file.as_uri())
-    page.wait_for_load_state("networkidle")
-    return page, errors, requests
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
 def test_it_opens_without_errors_and_without_the_network(
     browser: Browser, synthetic_run: Run, width: int, scheme: str
 ) -> None:
@@ -62,6 +32,17 @@ def test_it_opens_without_errors_and_without_the_network(
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_it_has_no_barriers(browser: Browser, synthetic_run: Run, width: int, scheme: str) -> None:
+    assert barriers(browser, synthetic_run.out / "report" / "report.html", width, scheme) == []
+
+
+def test_a_barrier_would_be_found(browser: Browser, tmp_path: Path) -> None:
+    page = "<html lang=en><title>x</title><main><h1>x</h1><p style='color:#ccc;background:#fff'>pale</p></main>"
+    (tmp_path / "page.html").write_text(page)
+    assert barriers(browser, tmp_path / "page.html", 1280, "light") == ["color-contrast: ['p']"]
 
 
 def test_it_shows_calibration_baselines_and_subgroups(browser: Browser, synthetic_run: Run) -> None:
@@ -112,6 +93,55 @@ def test_it_draws_an_interval_for_every_subgroup(browser: Browser, tmp_path: Pat
     assert forest.locator(".ytick text").count() == 1 + len(with_figures)
     assert forest.locator(".errorbar path").count() == 1 + len(with_figures)
     assert page.locator("#chart-history-loss .scatter.trace").count() == 2 * 3
+    page.close()
+
+
+#: Width of A4 less the margins that the page asks for, at 96 pixels an inch.
+PAPER_WIDTH = 184 / 25.4 * 96
+#: The width of each chart as drawn, and of the place it stands in.
+CHARTS = """() => [...document.querySelectorAll(".js-plotly-plot")].filter((chart) => chart.offsetParent)
+ .map((chart) => [chart.querySelector(".main-svg").getBoundingClientRect().width, chart.clientWidth])"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_prints_with_charts_as_wide_as_the_paper_whatever_the_screen(
+    browser: Browser, synthetic_run: Run, width: int
+) -> None:
+    page, errors, _ = open_report(browser, synthetic_run, viewport={"width": width, "height": 900}, color_scheme="dark")
+    before = page.evaluate(CHARTS)
+    page.evaluate(f"addEventListener('beforeprint', () => {{ window.onPaper = ({CHARTS})(); }})")
+    pdf = page.pdf(prefer_css_page_size=True)
+    assert pdf.startswith(b"%PDF")
+    assert 8 <= len(re.findall(rb"/Type /Page\b", pdf)) <= 30
+    on_paper = page.evaluate("window.onPaper")
+    assert len(on_paper) == len(before) > 10
+    assert all(drawn == pytest.approx(place, abs=1) for drawn, place in on_paper)
+    assert max(place for _, place in on_paper) == pytest.approx(PAPER_WIDTH, abs=1)
+    page.wait_for_function(f"(before) => JSON.stringify(({CHARTS})()) === JSON.stringify(before)", arg=before)
+    assert errors == []
+    page.close()
+
+
+def test_what_is_printed_is_all_there_dark_on_white_and_within_the_paper(browser: Browser, synthetic_run: Run) -> None:
+    viewport = {"width": math.ceil(PAPER_WIDTH), "height": 900}
+    page, _, _ = open_report(browser, synthetic_run, viewport=viewport, color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print", color_scheme="dark")
+    for headline in synthetic_run.stdout.splitlines()[:5]:
+        assert page.get_by_text(headline.partition(": ")[2][:40]).first.is_visible()
+    for kind in ("section", "footer", "h2", "table", "figure"):
+        parts = page.locator(kind).all()
+        shown = [part for part in parts if part.is_visible()]
+        # Tables of other conditions and of numbers, unfolded on the screen alone, are not for paper.
+        unfolded = page.locator(f"details {kind}, [data-condition][hidden] {kind}, {kind}[hidden]").count()
+        assert len(shown) == len(parts) - unfolded > 0, kind
+    for hidden in ("nav", "form.choice", "details"):
+        assert not any(part.is_visible() for part in page.locator(hidden).all()), hidden
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 36, 48)"
+    tick = page.locator("#chart-roc .xtick text").first
+    assert tick.evaluate("element => element.style.fill") == "rgb(86, 97, 114)"
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     page.close()
 
 

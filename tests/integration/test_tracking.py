@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -131,6 +132,13 @@ def runs_of(client: MlflowClient, stage: str, experiment: str = REGISTERED) -> l
     return sorted(runs, key=lambda run: run.info.start_time, reverse=True)
 
 
+def files_in(client: MlflowClient, run_id: str, folder: str | None = None) -> list[str]:
+    """Return the paths of all files of a run."""
+    found = client.list_artifacts(run_id, folder)
+    inside = [path for entry in found if entry.is_dir for path in files_in(client, run_id, entry.path)]
+    return [entry.path for entry in found if not entry.is_dir] + inside
+
+
 # --- what is logged ---------------------------------------------------------------------------------------------
 
 
@@ -157,7 +165,7 @@ def test_parameters_digests_figures_and_curves_are_in_the_run(client: MlflowClie
 @pytest.mark.postgres
 @pytest.mark.usefixtures("tracked")
 def test_nothing_that_holds_patients_is_logged(client: MlflowClient, tmp_path: Path) -> None:
-    """The files of all runs and models are the report, the figure, and the model with its code."""
+    """The files of all runs and models are the report with its figures, and the model with its code."""
     mlflow.set_tracking_uri(client.tracking_uri)
     (version, *_) = client.search_model_versions(f"name='{REGISTERED}'")
     model = Path(mlflow.artifacts.download_artifacts(f"models:/{REGISTERED}/{version.version}", dst_path=str(tmp_path)))
@@ -171,13 +179,30 @@ def test_nothing_that_holds_patients_is_logged(client: MlflowClient, tmp_path: P
     assert {path.suffix for path in package.rglob("*") if path.is_file()} == {".py", ".yaml"}
     example = json.loads((model / "input_example.json").read_text())
     assert not np.any(np.array(example["values"]))
-    logged = {
-        file.path
-        for run in client.search_runs([client.get_experiment_by_name(REGISTERED).experiment_id])
-        for stage in ("train", "evaluate")
-        for file in client.list_artifacts(run.info.run_id, stage)
+    runs = client.search_runs([client.get_experiment_by_name(REGISTERED).experiment_id])
+    logged = {path for run in runs for path in files_in(client, run.info.run_id)}
+    figures = {path for path in logged if re.fullmatch(r"evaluate/figures/[a-z0-9-]+\.png", path)}
+    assert logged - figures == {
+        *("train/history.png", "evaluate/report.html", "evaluate/summary.md"),
+        *(f"evaluate/kubeflow/classification_metrics_{condition}.json" for condition in ("clean", "attacked")),
     }
-    assert logged == {"train/history.png", "evaluate/report.html"}
+
+
+@pytest.mark.postgres
+def test_the_report_is_logged_as_it_stands(client: MlflowClient, tracked: Tracked, tmp_path: Path) -> None:
+    manifest = json.loads((tracked.report / "manifest.json").read_text())
+    run = next(run for run in runs_of(client, "evaluate") if run.data.tags["evaluate.digest"] == manifest["digest"])
+    pictures = {name for name in manifest["files"] if name.endswith(".png")}
+    assert {"figures/roc.png", "figures/confusion.png", "figures/roc-attacked.png"} <= pictures
+    paths = files_in(client, run.info.run_id)
+    assert {f"evaluate/{name}" for name in pictures} <= set(paths)
+    for path in paths:
+        there = Path(client.download_artifacts(run.info.run_id, path, str(tmp_path)))
+        assert there.read_bytes() == (tracked.report / path.removeprefix("evaluate/")).read_bytes()
+    found = json.loads((tracked.report / "metrics.json").read_text())["classification"]
+    for condition in ("clean", "attacked"):
+        for name, count in found[condition]["confusion"].items():
+            assert run.data.metrics[f"evaluate/classification/{condition}/confusion/{name}"] == count
 
 
 @pytest.mark.postgres

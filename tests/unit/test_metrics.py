@@ -219,6 +219,43 @@ class TestCurves:
         assert ranked.x[-1] == 1
         assert np.trapezoid(roc.y, roc.x) == pytest.approx(sk.roc_auc_score(y, p), abs=0.005)
 
+    @given(SAMPLES)
+    def test_the_points_at_thresholds_are_the_rates_at_these_thresholds(self, samples):
+        y, p, _, _ = _columns(samples)
+        assume(len(set(y)) == 2)
+        curve = m.roc_at_thresholds(y, p, 0.3)
+        for threshold, x, true_positive in zip(curve.thresholds, curve.x, curve.y, strict=True):
+            found = m.confusion(y, p, threshold)
+            assert x == pytest.approx(found.false_positive / (found.false_positive + found.true_negative))
+            assert true_positive == pytest.approx(found.true_positive / (found.true_positive + found.false_negative))
+        assert (curve.x[0], curve.y[0], curve.x[-1], curve.y[-1]) == (1, 1, 0, 0)
+        assert list(curve.thresholds) == sorted(set(curve.thresholds))
+        assert curve.thresholds[0] == 0
+        assert curve.thresholds[-1] <= 1.001
+
+    def test_thresholds_are_round_so_that_they_tell_no_probability(self):
+        curve = m.roc_at_thresholds([0, 0, 1, 1], [0.1234567, 0.4, 0.3, 1.0], 0.5)
+        assert curve.thresholds == (0, 0.124, 0.301, 0.401, 1.001)
+        assert curve.x == (1, 0.5, 0.5, 0, 0)
+        assert curve.y == (1, 1, 0.5, 0.5, 0)
+        assert m.roc_at_thresholds([0, 0], [0.1, 0.2], 0.5) == m.ThresholdCurve((), (), ())
+
+    def test_what_lies_on_both_sides_of_the_decision_is_told_apart(self):
+        """As after an attack, which ends as soon as the prediction has turned."""
+        curve = m.roc_at_thresholds([0, 0, 1, 1], [0.500001, 0.500001, 0.4999, 0.4999], 0.5)
+        assert list(zip(curve.thresholds, curve.x, curve.y, strict=True)) == [(0, 1, 1), (0.5, 1, 0), (0.501, 0, 0)]
+        decision = 0.12345
+        own = m.roc_at_thresholds([0, 1], [decision - 1e-9, decision], decision)
+        assert list(zip(own.thresholds, own.x, own.y, strict=True)) == [(0, 1, 1), (decision, 0, 1), (0.124, 0, 0)]
+
+    def test_long_curves_at_thresholds_keep_their_area(self):
+        rng = np.random.default_rng(0)
+        y = rng.random(5000) < 0.2
+        p = np.clip(rng.normal(0.3 + 0.2 * y, 0.1), 0, 1)
+        curve = m.roc_at_thresholds(y, p, 0.3)
+        assert 150 < len(curve.x) <= 200
+        assert -np.trapezoid(curve.y, curve.x) == pytest.approx(sk.roc_auc_score(y, p), abs=0.005)
+
     def test_calibration_bins(self):
         bins = m.calibration_bins([0, 1, 0, 1] * 5, [0.1, 0.2, 0.6, 0.8] * 5, bins=2)
         assert [(b.mean_predicted, b.observed, b.count) for b in bins] == [

@@ -23,7 +23,7 @@ from lstm_adversarial_attack.artifacts.manifest import (
     Manifest,
     environment,
     file_entry,
-    is_file_name,
+    is_file_path,
 )
 from lstm_adversarial_attack.errors import UserError, disk_is_full
 from lstm_adversarial_attack.frames import Schema, conform
@@ -91,6 +91,12 @@ class Draft:
         (self.path / name).write_bytes(encoded.getbuffer())
         self.rows[name.removesuffix(".parquet")] = frame.height
 
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write a file, whose name may have a folder before it, as in ``figures/roc.png``."""
+        file = self.path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content)
+
     def write_json(self, name: str, value: Any) -> None:
         """Write a value as strict, indented JSON (msgspec writes NaN as null)."""
         encoded = msgspec.json.encode(value, order="deterministic")
@@ -129,10 +135,12 @@ def open_artifact(address: str | Path, kind: str) -> Artifact:
     if manifest.digest != manifest.expected_digest():
         raise UserError(f"{path}: manifest.json was changed (its digest does not match); make the artifact again")
     for name, entry in manifest.files.items():
-        if not is_file_name(name):
-            raise UserError(f"{path}: manifest.json names the file {name!r}, which is not a plain file name")
+        if not is_file_path(name):
+            raise UserError(
+                f"{path}: manifest.json names the file {name!r}, which is not a plain file name, alone or in a folder"
+            )
         file = path / name
-        if not file.is_file() or file.is_symlink():
+        if not file.is_file() or file.is_symlink() or (file.parent != path and file.parent.is_symlink()):
             raise UserError(f"{file}: missing from the {kind} artifact; make the artifact again")
         if file_entry(file) != entry:
             raise UserError(f"{file}: checksum does not match manifest.json; make the artifact again")
@@ -225,7 +233,13 @@ def _strange_files(out: Path, kind: str) -> list[str]:
         contents = msgspec.json.decode((out / MANIFEST_NAME).read_bytes(), type=_Contents)
     except (OSError, msgspec.ValidationError, msgspec.DecodeError):
         return sorted(names)
-    return sorted(names if contents.kind != kind else names - {*contents.files, MANIFEST_NAME})
+    if contents.kind != kind:
+        return sorted(names)
+    known = {MANIFEST_NAME, *filter(is_file_path, contents.files)}
+    folders = {name.rpartition("/")[0] for name in known} - {""}
+    inside = [out / folder for folder in folders if (out / folder).is_dir() and not (out / folder).is_symlink()]
+    names |= {path.relative_to(out).as_posix() for folder in inside for path in folder.iterdir()}
+    return sorted(names - known - folders)
 
 
 @contextmanager
@@ -309,7 +323,8 @@ def _only(work_root: Path, key: str) -> Path:
 
 def _seal(draft: Draft, identity: Identity, stage: str) -> None:
     """Checksum the files, write the manifest last, and see that all of it is on disk."""
-    files = {path.name: file_entry(path) for path in sorted(draft.path.iterdir())}
+    names = sorted(path.relative_to(draft.path).as_posix() for path in draft.path.rglob("*") if path.is_file())
+    files = {name: file_entry(draft.path / name) for name in names}
     manifest = Manifest(
         kind=identity.kind,
         schema_version=SCHEMA_VERSIONS[identity.kind],
@@ -323,8 +338,9 @@ def _seal(draft: Draft, identity: Identity, stage: str) -> None:
         environment=environment() | draft.environment,
     )
     draft.write_json(MANIFEST_NAME, msgspec.structs.replace(manifest, digest=manifest.expected_digest()))
-    for path in draft.path.iterdir():
-        path.chmod(0o644)  # some writers make files that their owner alone can read
+    for path in draft.path.rglob("*"):
+        if path.is_file():
+            path.chmod(0o644)  # some writers make files that their owner alone can read
         _sync(path)
     _sync(draft.path)
 

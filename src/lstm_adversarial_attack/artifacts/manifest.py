@@ -32,10 +32,12 @@ SCHEMA_VERSIONS = {
 
 MANIFEST_NAME = "manifest.json"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_DEEPEST = 2
 _SOURCES = (".py", ".yaml", ".sql", ".j2", ".css", ".js")
 _LIBRARIES = (
     "duckdb",
     "jinja2",
+    "matplotlib",
     "msgspec",
     "numpy",
     "optuna",
@@ -118,8 +120,14 @@ def file_entry(path: Path) -> FileEntry:
 
 
 def is_file_name(name: str) -> bool:
-    """Tell whether ``name`` may stand in a manifest: a plain name, no folder, nothing hidden."""
+    """Tell whether ``name`` is plain: no folder, nothing hidden, not the manifest's own."""
     return bool(_FILE_NAME.fullmatch(name)) and name != MANIFEST_NAME
+
+
+def is_file_path(name: str) -> bool:
+    """Tell whether ``name`` may stand in a manifest's files: a plain name, alone or in one folder (``a/b``)."""
+    parts = name.split("/")
+    return len(parts) <= _DEEPEST and all(map(is_file_name, parts))
 
 
 def library_versions() -> dict[str, str]:

@@ -10,12 +10,19 @@ from msgspec import Meta
 
 from lstm_adversarial_attack.settings import AttackMethod
 
+Methods = Annotated[tuple[AttackMethod, ...], Parameter(consume_multiple=True)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckAttackSettings:
     """Which checks are made."""
 
-    methods: Annotated[tuple[AttackMethod, ...], Parameter(consume_multiple=True)] = ("random", "gradient-free", "ista", "sigma-zero")
+    methods: Annotated[tuple[AttackMethod, ...], Parameter(consume_multiple=True)] = (
+        "random",
+        "gradient-free",
+        "ista",
+        "sigma-zero",
+    )
     """Other methods that attack the same samples; random and gradient-free are controls, which should do worse."""
 
     seeds: Annotated[int, Meta(ge=0, le=100)] = 2

@@ -11,6 +11,7 @@ import polars as pl
 
 from lstm_adversarial_attack.evaluate import report
 from lstm_adversarial_attack.evaluate.attack_results import attack_directions, cells_out_of_range
+from lstm_adversarial_attack.evaluate.classification import classifications
 from lstm_adversarial_attack.evaluate.gate import Figures, gate, turned_within
 from lstm_adversarial_attack.evaluate.headline import headline
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, EvaluationInputs, Progress
@@ -108,6 +109,7 @@ def evaluate(
         subgroups=subgroup_figures(inputs, settings),
         attacked_split=inputs.attacked_split,
         attack=attack,
+        classification=classifications(inputs, settings),
         changed_cells=inputs.perturbations.height,
         cells_out_of_range=cells_out_of_range(inputs),
         susceptibility=_susceptibility(inputs, found, settings),

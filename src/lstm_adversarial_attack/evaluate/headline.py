@@ -36,6 +36,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def model_words(name: str) -> str:
+    """Return the name of a model as a reader sees it, such as ``Logistic regression``."""
+    return "LSTM" if name == "lstm" else name.replace("-", " ").capitalize()
+
+
 def percent(value: float | None) -> str:
     """Return a share as a percentage with one decimal; a dash where undefined."""
     return UNDEFINED if value is None else f"{100 * value:.1f} %"

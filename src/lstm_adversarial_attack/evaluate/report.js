@@ -32,6 +32,7 @@
     if (!element) return;
     drawn.set(id, figure);
     const { data: traces, layout } = coloured(figure);
+    if (printing && element.clientWidth) layout.width = element.clientWidth;
     Plotly.react(element, traces, layout, config);
   }
 
@@ -222,6 +223,16 @@
   choose();
   document.querySelectorAll("th[data-sort]").forEach(sortable);
   darkScheme.addEventListener("change", redraw);
-  addEventListener("beforeprint", () => { printing = true; redraw(); });
-  addEventListener("afterprint", () => { printing = false; redraw(); });
+  function forPaper(now) {
+    printing = now;
+    document.documentElement.classList.toggle("printing", now);
+    redraw();
+    if (now) return;
+    drawn.forEach((_, id) => {
+      const element = document.getElementById(`chart-${id}`);
+      if (element.offsetParent) Plotly.Plots.resize(element);
+    });
+  }
+  addEventListener("beforeprint", () => forPaper(true));
+  addEventListener("afterprint", () => forPaper(false));
 })();

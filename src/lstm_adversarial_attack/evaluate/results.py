@@ -47,6 +47,13 @@ class ModelFigures(msgspec.Struct, frozen=True):
     lstm_less_this: dict[str, Difference] | None
 
 
+class Classification(msgspec.Struct, frozen=True):
+    """The model on the attacked split, in one of the conditions of `classification`."""
+
+    figures: dict[str, Estimate]  # metrics.FIGURES
+    confusion: Confusion  # at the threshold
+
+
 class Quantiles(msgspec.Struct, frozen=True):
     """Quartiles and the 90th percentile."""
 
@@ -141,6 +148,7 @@ class Metrics(msgspec.Struct, frozen=True):
     subgroups: tuple[Subgroup, ...]  # of the test split
     attacked_split: str
     attack: dict[str, AttackDirection]  # direction
+    classification: dict[str, Classification]  # of the attacked split: clean, attacked
     changed_cells: int  # over all found examples
     cells_out_of_range: int  # of those: the changed value lies outside the physiological range
     susceptibility: dict[str, dict[str, Susceptibility]]  # direction, kind

@@ -15,6 +15,7 @@ from lstm_adversarial_attack.catalogue import FeatureSet
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.evaluate.analysis import EvaluationInputs, evaluate
 from lstm_adversarial_attack.evaluate.checks import other_attacks
+from lstm_adversarial_attack.evaluate.outputs import outputs
 from lstm_adversarial_attack.evaluate.study import searches_of
 from lstm_adversarial_attack.frames import (
     BASELINE_PREDICTIONS,
@@ -38,14 +39,15 @@ def run(context: Context) -> None:
     _check_lineage(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"])
     features = context.inputs["dataset"].json("features.json", FeatureSet)
     others, transfers = other_attacks(context.inputs, features.names)
+    inputs = replace(
+        _inputs(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"]),
+        searches=searches_of(context.inputs),
+        others=others,
+        transfers=transfers,
+    )
     evaluation = evaluate(
-        replace(
-            _inputs(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"]),
-            searches=searches_of(context.inputs),
-            others=others,
-            transfers=transfers,
-        ),
-        settings=settings,
+        inputs,
+        settings,
         on_progress=lambda step, _done, _steps: progress.start(step),
     )
     (draft.path / "report.html").write_text(evaluation.report_html, encoding="utf-8")
@@ -53,6 +55,9 @@ def run(context: Context) -> None:
     for name, table in evaluation.tables.items():
         draft.write_frame(f"{name}.parquet", table, table.schema)
         table.write_csv(draft.path / f"{name}.csv")
+    progress.start("figures")
+    for name, content in outputs(inputs, evaluation).items():
+        draft.write_bytes(name, content)
     reasons = "; ".join(evaluation.gate.reasons)
     progress.say("quality gate passed" if evaluation.gate.passed else f"quality gate not passed: {reasons}")
 

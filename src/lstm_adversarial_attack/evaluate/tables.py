@@ -14,6 +14,7 @@ from lstm_adversarial_attack.evaluate.checks import (
     rank_agreement_of_others,
     transfer_table,
 )
+from lstm_adversarial_attack.evaluate.classification import classification_roc
 from lstm_adversarial_attack.evaluate.inputs import EvaluationInputs
 from lstm_adversarial_attack.evaluate.observed_cells import observed_cells
 from lstm_adversarial_attack.evaluate.results import Metrics, Susceptibility
@@ -121,9 +122,10 @@ def tables(inputs: EvaluationInputs, metrics: Metrics, found: list[Condition]) -
     ``raw`` and ``calibrated``), ``calibration_figures``, ``models``, ``subgroups``, ``attack``, ``attack_curves`` (see
     `success_curves`), ``susceptibility_cells`` (see `cells_table`), ``susceptibility_measurements``,
     ``susceptibility_hours``, ``susceptibility_sturdy`` and ``rank_agreement`` (see `sturdy`), ``observed_cells``,
-    ``smallest_edits``, ``gate``, and where other attacks were given ``other_attacks``, ``other_attack_curves`` and
-    ``transfer`` (see `checks`). Sizes are in standard deviations or, where the name says ``clinical``, in the
-    measurement's unit.
+    ``smallest_edits``, ``gate``, ``classification_roc`` (see `classification_roc`), and where other attacks were given
+    ``other_attacks``, ``other_attack_curves`` and ``transfer`` (see `checks`).
+
+    Sizes are in standard deviations or, where the name says ``clinical``, in the measurement's unit.
     """
     rows: dict[str, list[tuple[Any, ...]]] = {
         "cohort_flow": [(s.rule, s.description, s.stays, s.patients, s.deaths) for s in metrics.cohort_flow],
@@ -162,6 +164,7 @@ def tables(inputs: EvaluationInputs, metrics: Metrics, found: list[Condition]) -
     frames["other_attack_curves"] = attack_comparison_curves(inputs)
     frames["transfer"] = transfer_table(inputs, **bootstrap)
     frames["smallest_edits"] = smallest_edits(inputs, **bootstrap)
+    frames["classification_roc"] = classification_roc(inputs)
     return frames
 
 

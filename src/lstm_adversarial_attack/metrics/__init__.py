@@ -16,7 +16,13 @@ from lstm_adversarial_attack.metrics.calibration import (
     calibration_metrics,
 )
 from lstm_adversarial_attack.metrics.comparison import PAIRED_FIGURES, Difference, paired_differences
-from lstm_adversarial_attack.metrics.curves import Curve, precision_recall_points, roc_curve_points
+from lstm_adversarial_attack.metrics.curves import (
+    Curve,
+    ThresholdCurve,
+    precision_recall_points,
+    roc_at_thresholds,
+    roc_curve_points,
+)
 from lstm_adversarial_attack.metrics.f1_limits import f1_bound, max_f1
 from lstm_adversarial_attack.metrics.prediction import (
     FIGURES,
@@ -46,6 +52,7 @@ __all__ = [
     "Difference",
     "Estimate",
     "Subgroup",
+    "ThresholdCurve",
     "average_ranks",
     "best_f1_threshold",
     "calibration_bins",
@@ -61,6 +68,7 @@ __all__ = [
     "precision_recall_points",
     "prediction_metrics",
     "resampled_ratios",
+    "roc_at_thresholds",
     "roc_curve_points",
     "spearman",
     "subgroups",

@@ -28,6 +28,10 @@ class Confusion(msgspec.Struct, frozen=True):
     false_negative: int
     true_positive: int
 
+    def rows(self) -> list[list[int]]:
+        """Return the matrix: a row for each label, a column for each prediction, survival before death."""
+        return [[self.true_negative, self.false_positive], [self.false_negative, self.true_positive]]
+
 
 def best_f1_threshold(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
     """Return the threshold that maximises F1, where the prediction is ``probability >= threshold``.

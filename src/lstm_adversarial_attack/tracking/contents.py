@@ -19,6 +19,9 @@ _HISTORY = "history.parquet"
 _SEARCHES = "search.json"
 _METRICS = "metrics.json"
 _MODEL = "model.json"
+_PAGES = ("report.html", "summary.md")
+#: ROC curve and confusion matrix, clean and attacked.
+_CLASSIFICATION = "kubeflow/classification_metrics_"
 
 Curve = list[tuple[int, dict[str, float]]]
 
@@ -67,6 +70,12 @@ def final_metrics(artifact: Artifact) -> dict[str, float]:
     if _SEARCHES in manifest.files:
         found["best_value"] = artifact.json(_SEARCHES, Search).best_value
     return {f"{manifest.stage}/{name}": value for name, value in found.items()}
+
+
+def shown(artifact: Artifact) -> list[str]:
+    """Return the files of a report that are there to be looked at; its tables and SVG figures stay where they are."""
+    names = artifact.manifest.files
+    return [name for name in names if name in _PAGES or name.endswith(".png") or name.startswith(_CLASSIFICATION)]
 
 
 def curves(artifact: Artifact) -> Curve:

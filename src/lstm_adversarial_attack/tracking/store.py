@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ class Store:
         if "weights.safetensors" in files:
             steps.append(lambda: log_model(artifact, self._run_id))
         if "report.html" in files:
-            steps.append(lambda: self._client.log_artifact(self._run_id, str(artifact.file("report.html")), "evaluate"))
+            steps += [partial(self._file, artifact, name) for name in contents.shown(artifact)]
             steps.append(lambda: self._judged(artifact))
         return [*steps, lambda: self.end("FINISHED")]
 
@@ -134,6 +135,10 @@ class Store:
 
         figure = history(contents.curves(artifact))
         self._client.log_figure(self._run_id, figure, f"{self._stage}/history.png")
+
+    def _file(self, artifact: Artifact, name: str) -> None:
+        folder = "/".join([self._stage, *Path(name).parts[:-1]])
+        self._client.log_artifact(self._run_id, str(artifact.file(name)), folder)
 
     def _judged(self, report: Artifact) -> None:
         judgement = report.json("metrics.json", _Judgement)
