@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from importlib import metadata, resources
-
-import jinja2
-import msgspec
-import plotly.offline
 import polars as pl
-from markupsafe import Markup
 
 from lstm_adversarial_attack.evaluate.attack_results import CELL_BUDGETS
-from lstm_adversarial_attack.evaluate.drawing import PALETTES
 from lstm_adversarial_attack.evaluate.figures import KIND_DASHES, QUANTITIES, figures, susceptibility_data
-from lstm_adversarial_attack.evaluate.headline import (
-    UNDEFINED,
-    counted,
-    number,
-    number_interval,
-    percent,
-    percent_interval,
-)
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, EvaluationInputs
+from lstm_adversarial_attack.evaluate.page import asset, environment, page_parts
 from lstm_adversarial_attack.evaluate.prediction_figures import ATTRIBUTE_WORDS
-from lstm_adversarial_attack.evaluate.results import Metrics, Quantiles
+from lstm_adversarial_attack.evaluate.results import Metrics
 from lstm_adversarial_attack.evaluate.study import studies, study_figures
 from lstm_adversarial_attack.frames import EXAMPLE_KINDS, SPLITS
-from lstm_adversarial_attack.metrics import LEAST_OF_A_CLASS, LEAST_PATIENTS, Difference
+from lstm_adversarial_attack.metrics import LEAST_OF_A_CLASS, LEAST_PATIENTS
 
 _KIND_WORDS = {
     "first": "the first that turned the prediction",
@@ -61,12 +46,11 @@ def render(inputs: EvaluationInputs, metrics: Metrics, tables: dict[str, pl.Data
     """Return the page. The same arguments give the same text."""
     charts = figures(inputs, metrics, tables) | study_figures(inputs.searches)
     data = {
-        "palettes": PALETTES,
         "figures": {name: {"data": chart.data, "layout": chart.layout} for name, chart in charts.items()},
         "susceptibility": susceptibility_data(inputs, metrics, tables),
     }
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             inputs=inputs,
@@ -85,79 +69,6 @@ def render(inputs: EvaluationInputs, metrics: Metrics, tables: dict[str, pl.Data
             least=(LEAST_PATIENTS, LEAST_OF_A_CLASS),
             splits=SPLITS,
             budgets=CELL_BUDGETS,
-            light_palette_css=Markup(_css("light")),
-            dark_palette_css=Markup(_css("dark")),
-            style=Markup(_asset("report.css")),
-            script=Markup(_asset("report.js")),
-            plotly_js=Markup(plotly.offline.get_plotlyjs()),
-            plotly_version=metadata.version("plotly"),
-            data=Markup(_script_json(data)),
+            **page_parts("report", data, scripts=(asset("report.js"),)),
         )
     )
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lstm_adversarial_attack.evaluate", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "counted": counted,
-        "number": number,
-        "number_interval": number_interval,
-        "percent": percent,
-        "percent_interval": percent_interval,
-        "spread": _spread,
-        "difference": _difference,
-        "clinical_decimals": _clinical_decimals,
-        "unit": _unit,
-    }
-    return environment
-
-
-def _asset(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _css(scheme: str) -> str:
-    """Return the colours of a scheme as CSS properties: ``$ink`` is ``--ink``."""
-    colours = (f"--{name[1:]}:{value}" for name, value in PALETTES[scheme].items() if isinstance(value, str))
-    return ";".join(colours)
-
-
-def _script_json(data: object) -> str:
-    """Encode ``data`` for a script element: no text in it can end the element."""
-    return msgspec.json.encode(data).decode().replace("<", "\\u003c")
-
-
-def _spread(sizes: Quantiles, decimals: int | None = None) -> str:
-    """Return a median with its quartiles, such as ``0.45 (0.20 to 0.90)``; infinity where attacks failed.
-
-    Without ``decimals``, as many as are needed: a median of whole numbers is whole or a half.
-    """
-    form = ",.5g" if decimals is None else f",.{decimals}f"
-    p25, median, p75 = ("∞" if value is None else format(value, form) for value in (sizes.p25, sizes.median, sizes.p75))
-    return f"{median} ({p25} to {p75})"
-
-
-def _difference(difference: Difference) -> str:
-    """Return a difference with interval and p-value, such as ``+0.012 (-0.003 to +0.027), p 0.120``."""
-    if difference.value is None:
-        return UNDEFINED
-    text = f"{difference.value:+.3f}"
-    if difference.p_value is not None:
-        text += f" ({difference.low:+.3f} to {difference.high:+.3f}), p {difference.p_value:.3f}"
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _clinical_decimals(precision: float) -> int:
-    """Return the decimals of a median change: one more than those in which the value is charted."""
-    return max(0, -math.floor(math.log10(precision) + 1e-9)) + 1
-
-
-def _unit(unit: str) -> str:
-    """Return a unit as a reader sees it: none for a pure number."""
-    return "" if unit == "1" else unit
