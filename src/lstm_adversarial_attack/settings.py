@@ -391,6 +391,14 @@ class EvaluateSettings:
     min_auroc: Annotated[float, Meta(ge=0, le=1)] = 0.7
     """Quality gate: least held-out AUROC."""
 
+    explorer: Literal["auto", "on", "off"] = "auto"
+    """Whether the report shows hourly series of single patients before and after the attack. auto: of synthetic
+    cohorts, of Challenge 2012 and of the MIMIC-III demo, which are open to everybody, and of no other data. on: of any
+    data; keep such a report where the data may be kept."""
+
+    explorer_samples: Annotated[int, Meta(ge=1, le=200)] = 24
+    """Most samples it shows, half of each direction; fewer where the page would grow too large."""
+
     seed: Natural = 0
     """Seed of the bootstrap."""
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from lstm_adversarial_attack.evaluate import report
 from lstm_adversarial_attack.evaluate.attack_results import attack_directions, cells_out_of_range
+from lstm_adversarial_attack.evaluate.explorer import Explorer
 from lstm_adversarial_attack.evaluate.gate import gate
 from lstm_adversarial_attack.evaluate.headline import headline
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, EvaluationInputs, Progress
@@ -58,6 +59,7 @@ def evaluate(
     resamples: int = 1000,
     seed: int = 0,
     min_auroc: float = 0.7,
+    explorer: Explorer | None = None,
     on_progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate the prediction and the attack.
@@ -67,6 +69,7 @@ def evaluate(
         resamples: bootstrap resamples of patients behind every interval.
         seed: of the bootstrap.
         min_auroc: the gate: the least AUROC on the test split.
+        explorer: single samples that the report shows; none by default.
         on_progress: called as each step begins, and once at the end.
 
     Raises:
@@ -109,7 +112,7 @@ def evaluate(
     metrics = msgspec.structs.replace(metrics, headline=headline(metrics, inputs.features, inputs.cells))
     begin("report")
     frames = tables(inputs, metrics, found)
-    page = report.render(inputs, metrics, frames)
+    page = report.render(inputs, metrics, frames, explorer)
     if on_progress:
         on_progress("done", len(_STEPS), len(_STEPS))
     return Evaluation(as_json(metrics), frames, page, metrics.headline, metrics.gate)

@@ -42,7 +42,7 @@ def environment(package: str = __package__) -> jinja2.Environment:
         "spread": _spread,
         "difference": _difference,
         "clinical_decimals": clinical_decimals,
-        "unit": _unit,
+        "unit": shown_unit,
     }
     return made
 
@@ -111,6 +111,6 @@ def clinical_decimals(precision: float) -> int:
     return max(0, -math.floor(math.log10(precision) + 1e-9)) + 1
 
 
-def _unit(unit: str) -> str:
+def shown_unit(unit: str) -> str:
     """Return a unit as a reader sees it: none for a pure number."""
     return "" if unit == "1" else unit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from lstm_adversarial_attack.evaluate.attack_results import CELL_BUDGETS
+from lstm_adversarial_attack.evaluate.explorer import Explorer
 from lstm_adversarial_attack.evaluate.figures import KIND_DASHES, QUANTITIES, figures, susceptibility_data
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, EvaluationInputs
 from lstm_adversarial_attack.evaluate.page import asset, environment, page_parts
@@ -42,13 +43,17 @@ _CALIBRATION_WORDS = {
 }
 
 
-def render(inputs: EvaluationInputs, metrics: Metrics, tables: dict[str, pl.DataFrame]) -> str:
-    """Return the page. The same arguments give the same text."""
+def render(
+    inputs: EvaluationInputs, metrics: Metrics, tables: dict[str, pl.DataFrame], explorer: Explorer | None = None
+) -> str:
+    """Return the page, with single samples if there is an ``explorer``. The same arguments give the same text."""
     charts = figures(inputs, metrics, tables) | study_figures(inputs.searches)
     data = {
         "figures": {name: {"data": chart.data, "layout": chart.layout} for name, chart in charts.items()},
         "susceptibility": susceptibility_data(inputs, metrics, tables),
+        **({"explorer": explorer} if explorer else {}),
     }
+    parts = ("report", "explorer") if explorer else ("report",)
     return (
         environment()
         .get_template("report.html.j2")
@@ -69,6 +74,12 @@ def render(inputs: EvaluationInputs, metrics: Metrics, tables: dict[str, pl.Data
             least=(LEAST_PATIENTS, LEAST_OF_A_CLASS),
             splits=SPLITS,
             budgets=CELL_BUDGETS,
-            **page_parts("report", data, scripts=(asset("report.js"),)),
+            explorer=explorer,
+            **page_parts(
+                "report",
+                data,
+                scripts=tuple(asset(f"{part}.js") for part in parts),
+                styles=tuple(asset(f"{part}.css") for part in parts[1:]),
+            ),
         )
     )

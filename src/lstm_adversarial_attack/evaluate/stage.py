@@ -14,6 +14,7 @@ from lstm_adversarial_attack.artifacts.contents import AttackCard, CohortStep, M
 from lstm_adversarial_attack.catalogue import FeatureSet
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.evaluate.analysis import EvaluationInputs, evaluate
+from lstm_adversarial_attack.evaluate.explorer import explorer_of
 from lstm_adversarial_attack.evaluate.study import searches_of
 from lstm_adversarial_attack.frames import (
     BASELINE_PREDICTIONS,
@@ -33,14 +34,14 @@ def run(context: Context) -> None:
     settings: EvaluateSettings = context.settings
     progress, draft = context.progress, context.draft
     _check_lineage(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"])
+    dataset, examples = context.inputs["dataset"], context.inputs["examples"]
+    inputs = replace(_inputs(dataset, context.inputs["model"], examples), searches=searches_of(context.inputs))
     evaluation = evaluate(
-        replace(
-            _inputs(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"]),
-            searches=searches_of(context.inputs),
-        ),
+        inputs,
         resamples=settings.resamples,
         seed=settings.seed,
         min_auroc=settings.min_auroc,
+        explorer=explorer_of(dataset, examples, inputs, settings, progress.say),
         on_progress=lambda step, _done, _steps: progress.start(step),
     )
     (draft.path / "report.html").write_text(evaluation.report_html, encoding="utf-8")
