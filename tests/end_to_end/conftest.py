@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
 KINDS = ("events", "dataset", "hyperparameters", "model", "attack-settings", "examples", "report")
 
@@ -20,6 +23,7 @@ QUICK = (
     *("--attack-tune.trials", "3", "--attack-tune.steps", "30", "--attack.steps", "60", "--attack.chunk-size", "16"),
     *("--evaluate.resamples", "200", "--device", "cpu"),
 )
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
 
 @dataclass(frozen=True)
@@ -71,3 +75,30 @@ def synthetic_run(finish: Callable[..., Run], tmp_path_factory: pytest.TempPathF
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"{path}: {word} is not strict JSON"))
+
+
+@pytest.fixture(scope="module")  # not longer: two of them cannot be alive at once
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        missing = "no chromium on PATH: install Debian's package chromium"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+def open_page(browser: Browser, file: Path, **options: Any) -> tuple[Page, list[str], list[str]]:
+    """Open a page and return it, the errors of its console and the requests it made."""
+    page = browser.new_page(**options)
+    errors: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(file.as_uri())
+    page.wait_for_load_state("networkidle")
+    return page, errors, requests

@@ -2,51 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from end_to_end.conftest import Run, read_json
+from end_to_end.conftest import Run, open_page, read_json
 from lstm_adversarial_attack.evaluate.analysis import evaluate
 from unit.test_evaluate import plausible_inputs
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        missing = "no chromium on PATH: install Debian's package chromium"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 def open_report(browser: Browser, run: Run, **options: Any) -> tuple[Page, list[str], list[str]]:
     """Open the report and return the page, the errors of its console and the requests it made."""
     return open_page(browser, run.out / "report" / "report.html", **options)
-
-
-def open_page(browser: Browser, file: Path, **options: Any) -> tuple[Page, list[str], list[str]]:
-    page = browser.new_page(**options)
-    errors: list[str] = []
-    requests: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(file.as_uri())
-    page.wait_for_load_state("networkidle")
-    return page, errors, requests
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

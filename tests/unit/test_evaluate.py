@@ -748,7 +748,7 @@ class TestReport:
         page = _without_plotly(plausible.report_html)
         assert page.count("<table") == page.count("<caption>") == page.count("</caption>")
         assert not re.search(r"<th(?! scope)(?![a-z])", page)
-        assert all('role="img" aria-label="' in chart for chart in re.findall(r'<div class="chart"[^>]*>', page))
+        assert all('role="figure" aria-label="' in chart for chart in re.findall(r'<div class="chart"[^>]*>', page))
         ids = re.findall(r'\bid="([^"]+)"', page)
         assert len(ids) == len(set(ids))
         assert set(re.findall(r'(?:aria-labelledby|for)="([^"]+)"', page)) <= set(ids)

@@ -104,7 +104,7 @@
         return [`Hour ${hour}`, String(value), String(after[hour]), observed[hour] ? "measured" : "filled in", cell];
       });
       const head = ["Hour", "Before", "After", "Value", "Change"];
-      return table(`${named(place)}${place in example.series ? "" : ", unchanged"}`, head, rows);
+      return table(`${named(place)}${place in example.series ? "" : ", unchanged"}`, head, rows, ["Value", "Change"]);
     });
   }
 
@@ -115,12 +115,12 @@
     const charted = example.edits.some(([minute]) => minute !== null);
     return table(
       charted ? "Charted values that change, in time since ICU admission" : "Cells that change, by hour since ICU admission",
-      ["Time", "Measurement", "From", "To", charted ? "How" : "Cell"], rows,
+      ["Time", "Measurement", "From", "To", charted ? "How" : "Cell"], rows, ["Measurement", "How", "Cell"],
     );
   }
 
   function placeOnScale(name, share) {
-    scale.querySelector(`.${name}`).style.left = percent(share);
+    scale.querySelector(`.${name}`).style.left = `${100 * share}%`;
   }
 
   function show() {

@@ -238,7 +238,7 @@ def _edits(
     """Return what was changed: the charted values, or the cells themselves where no charted value was."""
     if len(edits):
         minutes = edits["minute"].to_list()
-        hours, how = [minute // 60 for minute in minutes], edits["slip"].fill_null("charted").to_list()
+        hours, how = [minute // 60 for minute in minutes], edits["slip"].fill_null("charted differently").to_list()
         before, after = edits["value"].to_list(), edits["edited"].to_list()
         table, times = edits, minutes
     else:

@@ -34,6 +34,8 @@ const page = (() => {
     drawn.set(id, figure);
     const { data: traces, layout } = coloured(figure);
     Plotly.react(element, traces, layout, config);
+    // Its label and its table of numbers say what loose axis labels cannot; the toolbar stays in reach.
+    element.querySelectorAll("svg.main-svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
     document.querySelectorAll(`details[data-numbers="${id}"]`).forEach(fill);
   }
 
@@ -41,20 +43,24 @@ const page = (() => {
     drawn.forEach((figure, id) => draw(id, figure));
   }
 
-  function cell(tag, text, scope) {
+  function cell(tag, text, { scope, textual = false }) {
     const element = document.createElement(tag);
     element.textContent = text;
     if (scope) element.scope = scope;
+    if (textual) element.className = "text";
     return element;
   }
 
-  function table(caption, head, rows) {
+  /** A table of texts; the columns whose heads are among `textual` hold words and not numbers. */
+  function table(caption, head, rows, textual = []) {
+    const isTextual = (column) => textual.includes(head[column]);
     const made = document.createElement("table");
     made.createCaption().textContent = caption;
-    made.createTHead().insertRow().append(...head.map((text) => cell("th", text, "col")));
+    made.createTHead().insertRow().append(...head.map((text, column) => cell("th", text, { scope: "col", textual: isTextual(column) })));
     const body = made.createTBody();
     rows.forEach(([first, ...rest]) => {
-      body.insertRow().append(cell("th", first, "row"), ...rest.map((text) => cell("td", text)));
+      const cells = rest.map((text, place) => cell("td", text, { textual: isTextual(place + 1) }));
+      body.insertRow().append(cell("th", first, { scope: "row" }), ...cells);
     });
     return made;
   }

@@ -35,7 +35,7 @@ def run(context: Context) -> None:
     progress, draft = context.progress, context.draft
     _check_lineage(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"])
     dataset, examples = context.inputs["dataset"], context.inputs["examples"]
-    inputs = replace(_inputs(dataset, context.inputs["model"], examples), searches=searches_of(context.inputs))
+    inputs = replace(inputs_of(dataset, context.inputs["model"], examples), searches=searches_of(context.inputs))
     evaluation = evaluate(
         inputs,
         resamples=settings.resamples,
@@ -68,7 +68,8 @@ def _check_lineage(dataset: Artifact, model: Artifact, examples: Artifact) -> No
             )
 
 
-def _inputs(dataset: Artifact, model: Artifact, examples: Artifact) -> EvaluationInputs:
+def inputs_of(dataset: Artifact, model: Artifact, examples: Artifact) -> EvaluationInputs:
+    """Read what the evaluation needs of three artifacts that belong together."""
     features = dataset.json("features.json", FeatureSet)
     scaling = dataset.json("scaling.json", Scaling)
     samples = dataset.frame("samples.parquet", SAMPLES)
