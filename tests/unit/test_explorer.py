@@ -24,7 +24,7 @@ def turned(label: int, cells: list[int | None]) -> pl.DataFrame:
         {"sample": 100 * label + at, "label": label, "kind": "sparsest", "success": l0 is not None, "l0": l0}
         for at, l0 in enumerate(cells)
     ]
-    schema = {name: kind for name, kind in EXAMPLES.items() if name in rows[0]}
+    schema = {name: EXAMPLES[name] for name in ("sample", "label", "kind", "success", "l0")}
     return pl.DataFrame(rows, schema=schema)
 
 
@@ -85,9 +85,8 @@ def artifacts_of(inputs: EvaluationInputs, folder: Path, access: Access | None) 
     values = np.broadcast_to(np.arange(inputs.hours * shape[2]).reshape(shape[1:]) / 2, shape)
     observed = np.zeros(shape, dtype=np.bool_)
     observed[:, 1:] = True
-    with write_artifact(
-        folder / "dataset", Identity(kind="dataset", settings={}, seed=0, inputs={}), stage="x"
-    ) as draft:
+    dataset, examples = (Identity(kind=kind, settings={}, seed=0, inputs={}) for kind in ("dataset", "examples"))
+    with write_artifact(folder / "dataset", dataset, stage="preprocess") as draft:
         tensors = {"values": np.ascontiguousarray(values, dtype=np.float32), "observed": observed}
         save_file(tensors, draft.path / "tensors.safetensors")
         draft.write_json("scaling.json", Scaling([10.0] * shape[2], inputs.feature_stds.tolist()))
@@ -95,9 +94,7 @@ def artifacts_of(inputs: EvaluationInputs, folder: Path, access: Access | None) 
             draft.write_json("source.json", DataSource("somewhere", access))
     schema = with_features(EDITS, inputs.feature_names)
     edits = pl.DataFrame([(1, "sparsest", 185, "potassium", 4.0, 5.5, None)], schema=schema, orient="row")
-    with write_artifact(
-        folder / "examples", Identity(kind="examples", settings={}, seed=0, inputs={}), stage="x"
-    ) as draft:
+    with write_artifact(folder / "examples", examples, stage="attack") as draft:
         draft.write_frame("edits.parquet", edits, schema)
     return open_artifact(folder / "dataset", "dataset"), open_artifact(folder / "examples", "examples")
 
