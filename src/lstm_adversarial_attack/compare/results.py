@@ -143,10 +143,10 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float |
     """
     if len(first) < _LEAST_RANKED:
         return None
-    ranks = [pl.Series(values, dtype=pl.Float64).rank("average").to_numpy() for values in (first, second)]
-    if any(np.ptp(one) == 0 for one in ranks):
+    a, b = (pl.Series(values, dtype=pl.Float64).rank("average").to_numpy() for values in (first, second))
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 def _paired(run: Run, first: Run) -> Paired:

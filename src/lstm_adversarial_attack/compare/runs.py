@@ -78,8 +78,8 @@ def open_runs(addresses: Sequence[str], labels: Sequence[str] | None = None) -> 
                 raise UserError(f"{report.path}: given twice; give each run once")
             if report.digest == other.digest:
                 raise UserError(
-                    f"{report.path}: the same report as {other.path} (digest {report.digest[:12]}), so there is nothing "
-                    "to compare"
+                    f"{report.path}: the same report as {other.path} (digest {report.digest[:12]}); there is nothing to "
+                    "compare"
                 )
     names = _checked_labels(labels, len(reports)) if labels else _names([_folder(report) for report in reports])
     return [_run(label, report) for label, report in zip(names, reports, strict=True)]
@@ -93,8 +93,8 @@ def _open_report(address: str) -> Artifact:
         if (place / MANIFEST_NAME).is_file():
             return open_artifact(place, "report")
     raise UserError(
-        f"{address}: neither a run nor a report (no {MANIFEST_NAME}, no folder 'report'); a run that was cut off goes on "
-        "with lstm-aa run, and lstm-aa evaluate writes a report"
+        f"{address}: neither a run nor a report (no {MANIFEST_NAME}, no folder 'report'); a run that was cut off goes "
+        "on with lstm-aa run, and lstm-aa evaluate writes a report"
     )
 
 

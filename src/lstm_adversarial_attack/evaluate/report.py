@@ -20,7 +20,7 @@ _KIND_WORDS = {
     "sparsest": "fewest changed cells",
     "smallest": "smallest sum of changes (L1)",
 }
-_FIGURE_WORDS = {
+FIGURE_WORDS = {
     "auroc": "AUROC",
     "auprc": "AUPRC (average precision)",
     "f1": "F1",
@@ -67,7 +67,7 @@ def render(
             kind_words=_KIND_WORDS,
             kind_dashes=KIND_DASHES,
             quantities=QUANTITIES,
-            figure_words=_FIGURE_WORDS,
+            figure_words=FIGURE_WORDS,
             model_words=_MODEL_WORDS,
             calibration_words=_CALIBRATION_WORDS,
             attribute_words=ATTRIBUTE_WORDS,
