@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import polars as pl
 
+from lstm_adversarial_attack.catalogue import Measurement, load_catalogue
 from lstm_adversarial_attack.compare.results import KIND, Comparison
 from lstm_adversarial_attack.evaluate.drawing import (
     Figure,
@@ -141,5 +143,15 @@ def measurements_by_share(comparison: Comparison, direction: str) -> list[str]:
 
 
 def words_of(name: str) -> str:
-    """Return the name of a measurement as it is read."""
-    return name.replace("_", " ")
+    """Return what a measurement is called: by the built-in catalogue, or as a catalogue of the user's own names it.
+
+    >>> words_of("bun"), words_of("my_own")
+    ('Blood urea nitrogen', 'my_own')
+    """
+    known = _measurements_known().get(name)
+    return known.label if known else name
+
+
+@cache
+def _measurements_known() -> dict[str, Measurement]:
+    return load_catalogue().measurements

@@ -78,8 +78,7 @@ def open_runs(addresses: Sequence[str], labels: Sequence[str] | None = None) -> 
                 raise UserError(f"{report.path}: given twice; give each run once")
             if report.digest == other.digest:
                 raise UserError(
-                    f"{report.path}: the same report as {other.path} (digest {report.digest[:12]}); there is nothing to "
-                    "compare"
+                    f"{report.path}: the same report as {other.path} (digest {report.digest[:12]}): nothing to compare"
                 )
     names = _checked_labels(labels, len(reports)) if labels else _names([_folder(report) for report in reports])
     return [_run(label, report) for label, report in zip(names, reports, strict=True)]
