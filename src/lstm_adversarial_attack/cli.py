@@ -517,6 +517,36 @@ def audit(
     print(summary, page, sep="\n")
 
 
+@app.command(group=_CHECKS)
+def compare(
+    *runs: str,
+    out: str,
+    labels: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+) -> None:
+    """Set two or more runs side by side: what differs between them, and what came of it.
+
+    It reads their reports, and what lies beside these: settings that differ, figures of prediction (with paired
+    differences and p-values where the test patients are the same), success curves, susceptibility with rank
+    correlations, and the verdicts of the gate.
+
+    Example: `lstm-aa compare runs/1 runs/2 --out runs/comparison --labels before after`
+
+    Parameters
+    ----------
+    runs: str
+        Folders of the runs, or of their reports.
+    out: str
+        Folder for comparison.html, comparison.json and the tables as Parquet and CSV, new or of an older comparison; or
+        a file whose name ends in .html, for the page alone.
+    labels: list[str]
+        What to call the runs, in their order; the names of the folders by default.
+    """
+    from lstm_adversarial_attack.compare.command import compare_runs
+
+    page, comparison = compare_runs(runs, out, labels)
+    print(*(f"{run.label}: {run.headline[1]}" for run in comparison.runs), page, sep="\n")
+
+
 @app.command(group=_DATA)
 def synthesize(*, stays: int = 5000, seed: int = 0, out: Path) -> None:
     """Write a synthetic cohort in the form of MIMIC-III tables (CSV.gz).

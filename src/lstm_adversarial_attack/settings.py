@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -401,6 +401,14 @@ class EvaluateSettings:
     """Gate: largest share of attacked samples of either direction turned by --gate-cells cells or fewer. At 1, the
     default, nothing is asked of robustness: a published LSTM is turned by a single cell in most samples."""
 
+    explorer: Literal["auto", "on", "off"] = "auto"
+    """Whether the report shows hourly series of single patients before and after the attack. auto: of synthetic
+    cohorts, of Challenge 2012 and of the MIMIC-III demo, which are open to everybody, and of no other data. on: of any
+    data; keep such a report where the data may be kept."""
+
+    explorer_samples: Annotated[int, Meta(ge=1, le=200)] = 24
+    """Most samples it shows, half of each direction; fewer where the page would grow too large."""
+
     seed: Natural = 0
     """Seed of the bootstrap."""
 
@@ -476,7 +484,11 @@ def checked_section(where: str, stage: str, section: dict[str, Any]) -> dict[str
         UserError: an option that the stage does not have, or a value of the wrong type or out of range.
     """
     plain = {str(name).replace("-", "_"): value for name, value in section.items()}
-    known = {field.name for field in fields(SETTINGS[stage])}
+    kinds = get_type_hints(SETTINGS[stage])
+    known = set(kinds)
+    for name, value in plain.items():
+        if isinstance(value, bool) and "on" in get_args(kinds.get(name)):
+            plain[name] = "on" if value else "off"  # YAML reads these words as yes and no
     strange = next((name for name in plain if name not in known), None)
     if strange is not None:
         raise UserError(f"{where}: {stage} has no option {strange!r}; it has {', '.join(sorted(known))}")

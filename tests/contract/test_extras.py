@@ -54,6 +54,8 @@ if stage.name in ("tune", "attack-tune"):
     import lstm_adversarial_attack.search.database
 if stage.name == "attack":
     import lstm_adversarial_attack.attack.merge
+if stage.name == "evaluate":
+    import lstm_adversarial_attack.compare.command
 print(stage.name)
 """
 

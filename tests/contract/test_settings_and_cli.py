@@ -161,6 +161,13 @@ def test_settings_survive_yaml(stage: str, tmp_path: Path) -> None:
     assert msgspec.convert(section, SETTINGS[stage]) == changed
 
 
+@pytest.mark.parametrize("word", ["on", "off", "auto"])
+def test_on_and_off_need_no_quotes_in_a_settings_file(word: str, tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(f"evaluate: {{explorer: {word}}}\n")
+    assert load_settings(file)["evaluate"] == {"explorer": word}
+
+
 def _others(kind: type[Any]) -> dict[str, Any]:
     """Return other values of all fields, of the same types and within their ranges."""
     hints = get_type_hints(kind)

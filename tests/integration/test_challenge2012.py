@@ -920,6 +920,7 @@ def test_extracted_set_a_equals_a_plain_loop(
     events = extract(challenge2012 / "set-a.tar.gz", "--features", feature_set)
 
     extraction = events.json("extraction.json", Extraction)
+    assert extraction.access == "open"
     assert [(step.rule, step.stays, step.patients, step.deaths) for step in extraction.cohort_flow] == [
         ("all", 4000, 4000, 554),
         ("adult", 3994, 3994, 554),

@@ -20,6 +20,8 @@ import pytest
 from lstm_adversarial_attack.artifacts import Artifact, open_artifact
 from lstm_adversarial_attack.artifacts.contents import Extraction
 from lstm_adversarial_attack.catalogue import Source, load_catalogue
+from lstm_adversarial_attack.extract.access import access_of
+from lstm_adversarial_attack.sources import open_source
 from lstm_adversarial_attack.sources.synthetic import COLUMNS
 
 FEATURE_SETS = ("icu-19", "reference-19", "icu-extended")
@@ -60,6 +62,24 @@ def test_cohort_flow_of_the_demo(extract: Extract, demo: Path) -> None:
     ]
     stays = pl.read_parquet(events.file("stays.parquet"))
     assert (stays.height, stays["subject_id"].n_unique(), stays["label"].sum()) == (72, 56, 27)
+
+
+@pytest.mark.demo
+def test_the_demo_is_known_to_be_open(extract: Extract, demo: Path) -> None:
+    with closing(open_source(f"csv:{demo}")) as source:
+        stays = source.stays()
+    assert access_of("mimic-iii", stays.sort("los_hours")) == "open"
+    assert access_of("mimic-iii", stays[:-1]) == "unknown"
+    other = pl.concat([stays[:-1], stays[-1:].with_columns(pl.col("stay_id") + 1)])
+    assert access_of("mimic-iii", other) == "unknown"
+    assert extract(f"csv:{demo}").json("extraction.json", Extraction).access == "open"
+
+
+@pytest.mark.parametrize("form", ["synthetic:300", "csv:{tables}"])
+def test_tables_of_a_synthetic_cohort_may_be_anybodys(extract: Extract, synthetic_tables: Path, form: str) -> None:
+    """What lies in a folder in the form of MIMIC-III is taken for MIMIC-III, whoever wrote it."""
+    access = extract(form.format(tables=synthetic_tables)).json("extraction.json", Extraction).access
+    assert access == ("synthetic" if form.startswith("synthetic") else "unknown")
 
 
 @pytest.mark.demo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,16 @@ import torch
 
 from lstm_adversarial_attack.artifacts import Identity, open_artifact, write_artifact
 from lstm_adversarial_attack.attack.slips import SLIPS, slips
+from lstm_adversarial_attack.attack.target import Target, load_target
+from lstm_adversarial_attack.attack.threats import threat_of
 from lstm_adversarial_attack.catalogue import FeatureSet
 from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
+from lstm_adversarial_attack.evaluate.explorer import chosen_samples, explorer_of, perturbed
+from lstm_adversarial_attack.evaluate.inputs import EvaluationInputs
+from lstm_adversarial_attack.evaluate.stage import inputs_of
 from lstm_adversarial_attack.frames import EDITS, EXAMPLE_KINDS, EXAMPLES, PERTURBATIONS, with_features
 from lstm_adversarial_attack.models import Decision, load_model, predict_logits
+from lstm_adversarial_attack.settings import AttackSettings, EvaluateSettings
 
 CPU = torch.device("cpu")
 TRAINING = ("--max-epochs", "20", "--patience", "20", "--distillation", "0", "--lr", "0.003")
@@ -226,3 +232,57 @@ def test_misclassified_samples_are_attacked_on_request(
     assert len(turned) > 0
     called_dead = pl.col("probability") > pl.col("clean_probability")
     assert turned.select((called_dead == (pl.col("predicted") == 0)).all()).item()
+
+
+@pytest.mark.parametrize("threat", ["charted", "data-entry", "grid"])
+def test_the_report_shows_what_the_model_read(
+    trained: Trained, tmp_path: Path, call: Callable[..., None], threat: str
+) -> None:
+    """The series are derived anew in `evaluate`; here they go through the model, and beside the attack's own."""
+    limits = ("--max-samples", 6, "--pairs", 16) if threat == "data-entry" else ("--max-samples", 40)
+    artifact = open_artifact(trained.attack(tmp_path / "examples", call, "--threat", threat, *limits), "examples")
+    dataset, model = open_artifact(trained.dataset, "dataset"), open_artifact(trained.model, "model")
+    inputs = inputs_of(dataset, model, artifact)
+    target = load_target(dataset, model, CPU)
+    shown = explorer_of(dataset, artifact, inputs, EvaluateSettings(explorer="on", explorer_samples=8))
+    assert shown is not None
+    found = inputs.examples.filter("success")
+    of = {(sample, kind): values for kind in EXAMPLE_KINDS for sample, values in read_by(target, inputs, kind, threat)}
+    assert len(of) == len(found) > 0
+    # All examples: the model says of the derived input what the attack has written down.
+    index = torch.tensor([sample for sample, _ in of])
+    said = target.death_probability(index, torch.from_numpy(np.stack(list(of.values()))))
+    written = {(row["sample"], row["kind"]): row["probability"] for row in found.iter_rows(named=True)}
+    np.testing.assert_allclose(said.numpy(), [written[key] for key in of], rtol=0, atol=1e-6)
+    # Those shown: each series is the derived input, in its unit, rounded for the eye.
+    mean, std = np.array(target.dataset.scaling.mean), np.array(target.dataset.scaling.std)
+    for sample, at in zip(shown.samples, chosen_samples(inputs.examples, 8), strict=True):
+        before = target.dataset.tensors.values[at].double().numpy() * std + mean
+        for place, (_, _, decimals) in enumerate(shown.measurements):
+            near = 0.5 * 10.0**-decimals + 1e-6
+            np.testing.assert_allclose(unrolled(sample.series[place]), before[:, place], rtol=0, atol=near)
+            for one in sample.kinds:
+                after = of[at, one.kind].astype(float)[:, place] * std[place] + mean[place]
+                drawn = unrolled(one.series.get(place, sample.series[place]))
+                np.testing.assert_allclose(drawn, after, rtol=0, atol=near)
+
+
+def unrolled(runs: list[float]) -> np.ndarray:
+    return np.repeat(runs[::2], np.array(runs[1::2], dtype=int))
+
+
+def read_by(target: Target, inputs: EvaluationInputs, kind: str, threat: str) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each turned sample and the input that the report derives for it, once it is seen to be the attack's own."""
+    cells = inputs.perturbations.filter(pl.col("kind").cast(pl.String) == kind)
+    volumes = np.array([f.measurement.hourly == "sum" for f in inputs.features])
+    judge = threat_of(target, AttackSettings(threat=threat))
+    for sample in cells["sample"].unique().sort().to_list():
+        own = cells.filter(pl.col("sample") == sample)
+        values, observed = (getattr(target.dataset.tensors, name)[sample].numpy() for name in ("values", "observed"))
+        change = np.zeros_like(values)
+        change[own["hour"].to_numpy(), own["feature"].to_physical().to_numpy()] = own["delta"].to_numpy()
+        derived = perturbed(values, observed, change, carried=threat != "grid", volumes=volumes)
+        assert not np.array_equal(derived, values)
+        attacked = judge.perturbed(torch.tensor([sample]), torch.from_numpy(change)[None])[0].numpy()
+        np.testing.assert_array_equal(derived, attacked)
+        yield sample, derived

@@ -12,6 +12,7 @@ from lstm_adversarial_attack.artifacts.folder import (
     local_folder,
     occupant,
     open_artifact,
+    read_manifest,
     write_artifact,
 )
 from lstm_adversarial_attack.artifacts.manifest import Identity, Manifest, digest_of
@@ -27,5 +28,6 @@ __all__ = [
     "local_folder",
     "occupant",
     "open_artifact",
+    "read_manifest",
     "write_artifact",
 ]

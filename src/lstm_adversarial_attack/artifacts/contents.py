@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+
+#: Who may see a data set. synthetic: it is of no patient. open: de-identified, under an open licence. unknown: to be
+#: treated as if it were handed out to credentialed people alone.
+Access = Literal["synthetic", "open", "unknown"]
 
 
 class CohortStep(msgspec.Struct, frozen=True):
@@ -48,12 +52,20 @@ class Extraction(msgspec.Struct, frozen=True):
 
     window_hours: int
     sample: str
-    source: str  # mimic-iii or challenge-2012
+    source: str  # mimic-iii, challenge-2012 or synthetic
     cohort_flow: list[CohortStep]
     values: dict[str, ValueCount]
     items: list[ItemValues]
     left_out: list[str]
     notes: list[str] = []
+    access: Access = "unknown"
+
+
+class DataSource(msgspec.Struct, frozen=True):
+    """``source.json`` of a dataset: the data set it was made of, as ``extraction.json`` of the events names it."""
+
+    name: str
+    access: Access
 
 
 class Scaling(msgspec.Struct, frozen=True):

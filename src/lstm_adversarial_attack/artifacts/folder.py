@@ -129,11 +129,7 @@ def open_artifact(address: str | Path, kind: str) -> Artifact:
         UserError: nothing there, another kind, an unknown schema version, or a file that is missing or changed.
     """
     path = local_folder(address)
-    manifest = _read_manifest(path, kind)
-    if manifest.kind != kind:
-        raise UserError(f"{path}: holds {manifest.kind!r} where {kind!r} is needed; give the artifact of that kind")
-    if manifest.digest != manifest.expected_digest():
-        raise UserError(f"{path}: manifest.json was changed (its digest does not match); make the artifact again")
+    manifest = read_manifest(path, kind)
     for name, entry in manifest.files.items():
         if not is_file_path(name):
             raise UserError(
@@ -147,7 +143,22 @@ def open_artifact(address: str | Path, kind: str) -> Artifact:
     return Artifact(path, manifest)
 
 
-def _read_manifest(path: Path, kind: str) -> Manifest:
+def read_manifest(address: str | Path, kind: str) -> Manifest:
+    """Return what the ``kind`` artifact at ``address`` says of itself; its files are not looked at.
+
+    Raises:
+        UserError: nothing there, another kind, an unknown schema version, or a manifest that was changed.
+    """
+    path = local_folder(address)
+    manifest = _parsed_manifest(path, kind)
+    if manifest.kind != kind:
+        raise UserError(f"{path}: holds {manifest.kind!r} where {kind!r} is needed; give the artifact of that kind")
+    if manifest.digest != manifest.expected_digest():
+        raise UserError(f"{path}: manifest.json was changed (its digest does not match); make the artifact again")
+    return manifest
+
+
+def _parsed_manifest(path: Path, kind: str) -> Manifest:
     file = path / MANIFEST_NAME
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; give that of an artifact of kind {kind!r}")

@@ -12,6 +12,7 @@ import polars as pl
 from lstm_adversarial_attack.evaluate import report
 from lstm_adversarial_attack.evaluate.attack_results import attack_directions, cells_out_of_range
 from lstm_adversarial_attack.evaluate.classification import classifications
+from lstm_adversarial_attack.evaluate.explorer import Explorer
 from lstm_adversarial_attack.evaluate.gate import Figures, gate, turned_within
 from lstm_adversarial_attack.evaluate.headline import headline
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, EvaluationInputs, Progress
@@ -59,6 +60,7 @@ def evaluate(
     inputs: EvaluationInputs,
     settings: EvaluateSettings = _DEFAULTS,
     *,
+    explorer: Explorer | None = None,
     on_progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate the prediction and the attack.
@@ -66,6 +68,7 @@ def evaluate(
     Args:
         inputs: what the other stages made.
         settings: of the bootstrap and the gate.
+        explorer: single samples that the report shows; none by default.
         on_progress: called as each step begins, and once at the end.
 
     Raises:
@@ -117,7 +120,7 @@ def evaluate(
     metrics = msgspec.structs.replace(metrics, headline=headline(metrics, inputs.features, _changeable(inputs)))
     begin("report")
     frames = tables(inputs, metrics, found)
-    page = report.render(inputs, metrics, frames)
+    page = report.render(inputs, metrics, frames, explorer)
     if on_progress:
         on_progress("done", len(_STEPS), len(_STEPS))
     return Evaluation(as_json(metrics), frames, page, metrics.headline, metrics.gate)

@@ -15,6 +15,7 @@ from lstm_adversarial_attack.catalogue import FeatureSet
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.evaluate.analysis import EvaluationInputs, evaluate
 from lstm_adversarial_attack.evaluate.checks import other_attacks
+from lstm_adversarial_attack.evaluate.explorer import explorer_of
 from lstm_adversarial_attack.evaluate.outputs import outputs
 from lstm_adversarial_attack.evaluate.study import searches_of
 from lstm_adversarial_attack.frames import (
@@ -37,10 +38,10 @@ def run(context: Context) -> None:
     settings: EvaluateSettings = context.settings
     progress, draft = context.progress, context.draft
     _check_lineage(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"])
-    features = context.inputs["dataset"].json("features.json", FeatureSet)
-    others, transfers = other_attacks(context.inputs, features.names)
+    dataset, examples = context.inputs["dataset"], context.inputs["examples"]
+    others, transfers = other_attacks(context.inputs, dataset.json("features.json", FeatureSet).names)
     inputs = replace(
-        _inputs(context.inputs["dataset"], context.inputs["model"], context.inputs["examples"]),
+        inputs_of(dataset, context.inputs["model"], examples),
         searches=searches_of(context.inputs),
         others=others,
         transfers=transfers,
@@ -48,6 +49,7 @@ def run(context: Context) -> None:
     evaluation = evaluate(
         inputs,
         settings,
+        explorer=explorer_of(dataset, examples, inputs, settings, progress.say),
         on_progress=lambda step, _done, _steps: progress.start(step),
     )
     (draft.path / "report.html").write_text(evaluation.report_html, encoding="utf-8")
@@ -77,7 +79,8 @@ def _check_lineage(dataset: Artifact, model: Artifact, examples: Artifact) -> No
             )
 
 
-def _inputs(dataset: Artifact, model: Artifact, examples: Artifact) -> EvaluationInputs:
+def inputs_of(dataset: Artifact, model: Artifact, examples: Artifact) -> EvaluationInputs:
+    """Read what the evaluation needs of three artifacts that belong together."""
     features = dataset.json("features.json", FeatureSet)
     scaling = dataset.json("scaling.json", Scaling)
     samples = dataset.frame("samples.parquet", SAMPLES)

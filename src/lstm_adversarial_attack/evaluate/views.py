@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import polars as pl
 
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, EvaluationInputs
+from lstm_adversarial_attack.evaluate.page import clinical_decimals
 from lstm_adversarial_attack.evaluate.smallest_edits import ANY
 from lstm_adversarial_attack.metrics import Estimate
 
@@ -91,11 +91,6 @@ def transfers_view(transfers: pl.DataFrame) -> list[dict[str, Any]]:
         {**row, "arrow": _ARROWS[row["direction"]], "estimate": _estimate(row, "turned")}
         for row in transfers.filter(pl.col("kind") != "first").to_dicts()
     ]
-
-
-def clinical_decimals(precision: float) -> int:
-    """Return the decimals of a median change: one more than those in which the value is charted."""
-    return max(0, -math.floor(math.log10(precision) + 1e-9)) + 1
 
 
 def _labels(inputs: EvaluationInputs) -> dict[str, str]:

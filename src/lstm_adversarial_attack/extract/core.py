@@ -8,9 +8,10 @@ from pathlib import Path
 
 import polars as pl
 
-from lstm_adversarial_attack.artifacts.contents import CohortStep, ItemValues, ValueCount
+from lstm_adversarial_attack.artifacts.contents import Access, CohortStep, ItemValues, ValueCount
 from lstm_adversarial_attack.catalogue import FeatureSet, Table
 from lstm_adversarial_attack.errors import UserError
+from lstm_adversarial_attack.extract.access import access_of
 from lstm_adversarial_attack.extract.cohort import (
     Rule,
     apply_rules,
@@ -42,6 +43,7 @@ class Events:
     cohort_flow: list[CohortStep]
     values: dict[str, ValueCount]
     items: list[ItemValues]
+    access: Access
 
 
 def extract(
@@ -90,7 +92,9 @@ def extract(
         stays, more = apply_rules(stays, _rules_on_values(measurements.counts(), settings))
         written = measurements.write(target, stays["stay_id"])
     values = by_feature(items, features.recorded_names)
-    return Events(tidy(stays), written, features, left_out, flow + more[1:], values, items)
+    return Events(
+        tidy(stays), written, features, left_out, flow + more[1:], values, items, access_of(source.name, found)
+    )
 
 
 def _rules_on_values(counts: pl.DataFrame, settings: ExtractSettings) -> list[Rule]:

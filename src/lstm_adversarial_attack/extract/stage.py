@@ -61,6 +61,7 @@ def run(context: Context) -> None:
             items=events.items,
             left_out=events.left_out,
             notes=list(context.source.notes),
+            access=events.access,
         ),
     )
 

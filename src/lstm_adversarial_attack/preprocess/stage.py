@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from lstm_adversarial_attack.artifacts import Artifact
-from lstm_adversarial_attack.artifacts.contents import Extraction
+from lstm_adversarial_attack.artifacts.contents import DataSource, Extraction
 from lstm_adversarial_attack.catalogue import FeatureSet
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.frames import MEASUREMENTS, SAMPLES, SPLITS, STAYS, conform, with_features
@@ -67,6 +67,7 @@ def run(context: Context) -> None:
         draft.write_json("static.json", prepared.static.columns)
     flow = [*extraction.cohort_flow, *steps]
     draft.write_json("cohort_flow.json", flow)
+    draft.write_json("source.json", DataSource(extraction.source, extraction.access))
     card = CardInputs(
         samples, features, extraction, flow, context.settings, prepared.scaling, prepared.static, cells, events.digest
     )

@@ -1,0 +1,1 @@
+"""Two or more runs side by side: what differs between them, and what came of it."""
