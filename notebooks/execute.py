@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -45,7 +46,7 @@ def execute(notebook: nbformat.NotebookNode) -> str | None:
     try:
         client.execute()
     except CellExecutionError as error:
-        return str(error)
+        return re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # without colours, which a log would show as signs
     return None
 
 
