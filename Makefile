@@ -9,7 +9,7 @@ OUT ?= runs/default
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint typecheck format bench bench-attack bench-data bench-prediction bench-training lock wheel clean
+.PHONY: help setup setup-dev run notebook test lint typecheck format bench bench-attack bench-data bench-prediction bench-training lock wheel clean
 
 help: ## Print this list
 	@echo "Usage: make TARGET [NAME=value ...]"
@@ -35,6 +35,9 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 
 run: setup ## The main job: all seven stages, to a report (SOURCE=, OUT=, STAYS=, SEED=, ARGS=)
 	$(BIN)/lstm-aa run --source $(SOURCE) --out $(OUT) $(ARGS)
+
+notebook: setup ## Execute the walkthrough, with its figures, to build/walkthrough.ipynb (ARGS= for its switches)
+	$(BIN)/python notebooks/execute.py $(ARGS)
 
 test: setup-dev ## All tests (ARGS= for pytest)
 	$(BIN)/python -m pytest $(ARGS)

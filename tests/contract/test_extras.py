@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import subprocess
 import sys
 import tomllib
@@ -11,15 +13,20 @@ import pytest
 
 from lstm_adversarial_attack.stage import STAGES
 
-PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 #: Import names of the distributions that the extras name.
 MODULES = {
     "duckdb": "duckdb",
+    "ipykernel": "ipykernel",
     "jinja2": "jinja2",
+    "jupyter-client": "jupyter_client",
     "matplotlib": "matplotlib",
     "minio": "minio",
     "mlflow": "mlflow",
+    "nbclient": "nbclient",
+    "nbformat": "nbformat",
     "optuna": "optuna",
     "plotly": "plotly",
     "psycopg2-binary": "psycopg2",
@@ -29,6 +36,7 @@ MODULES = {
     "sqlalchemy": "sqlalchemy",
     "tensorboard": "tensorboard",
     "torch": "torch",
+    "traitlets": "traitlets",
     "urllib3": "urllib3",
 }
 
@@ -83,6 +91,21 @@ def test_a_stage_loads_with_its_own_extra(stage: str) -> None:
 @pytest.mark.parametrize("stage", ["extract", "preprocess"])
 def test_the_data_stages_go_without_torch(stage: str) -> None:
     assert "torch" not in distributions(stage)
+
+
+def test_the_walkthrough_imports_what_its_extra_holds() -> None:
+    cells = json.loads((ROOT / "notebooks" / "walkthrough.ipynb").read_text())["cells"]
+    codes = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    imported = set()
+    for code in (*codes, (ROOT / "notebooks" / "execute.py").read_text()):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "").partition(".")[0])
+    base = {requirement.partition(">")[0] for requirement in PYPROJECT["dependencies"]}
+    held = base | {MODULES[name] for name in distributions("notebook")}
+    assert imported - set(sys.stdlib_module_names) - {"lstm_adversarial_attack"} <= held
 
 
 def test_kfp_is_in_no_requirement() -> None:
