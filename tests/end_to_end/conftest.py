@@ -16,7 +16,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-_BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 KINDS = ("events", "dataset", "hyperparameters", "model", "attack-settings", "examples", "report")
 
 #: Small searches, so that a run takes seconds; what is tested does not depend on their size.
@@ -78,7 +78,7 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"{path}: {word} is not strict JSON"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: two of them cannot be alive at once
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
@@ -87,7 +87,7 @@ def browser() -> Iterator[Browser]:
             pytest.fail(missing)
         pytest.skip(missing)
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=_BROWSER_FLAGS)
+        opened = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield opened
         opened.close()
 

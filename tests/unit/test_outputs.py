@@ -92,6 +92,13 @@ def lines(figure: Figure) -> dict[str, np.ndarray]:
     return {str(line.get_label()): np.array(line.get_data()) for axes in figure.axes for line in axes.get_lines()}
 
 
+def edges_are_white(name: str, content: bytes) -> None:
+    picture = imread(BytesIO(content))[..., :3]
+    assert picture[8:-8, 8:-8].min() < 0.5
+    for edge in (picture[:8], picture[-8:], picture[:, :8], picture[:, -8:]):
+        assert edge.min() == 1, name
+
+
 class TestFigures:
     def test_a_run_with_everything_has_every_figure_twice(self, plausible):
         names = {
@@ -117,10 +124,7 @@ class TestFigures:
     def test_nothing_is_cut_off_at_the_edge(self, tiny_files, plausible_files):
         for name, content in (*tiny_files.items(), *plausible_files.items()):
             if name.endswith(".png"):
-                picture = imread(BytesIO(content))[..., :3]
-                assert picture[8:-8, 8:-8].min() < 0.5
-                for edge in (picture[:8], picture[-8:], picture[:, :8], picture[:, -8:]):
-                    assert edge.min() == 1, name
+                edges_are_white(name, content)
 
     def test_svg_is_well_formed_and_as_large(self, plausible_files):
         for name, content in plausible_files.items():
@@ -181,13 +185,20 @@ class TestFigures:
             *(f"kubeflow/classification_metrics_{condition}.json" for condition in ("clean", "attacked")),
         }
 
-    def test_a_new_budget_is_drawn_without_being_named_anywhere(self, plausible):
-        l1 = plausible.tables["attack_curves"].filter(against="l1")
-        curves = pl.concat([plausible.tables["attack_curves"], l1.with_columns(against=pl.lit("effort"))])
-        more = dataclasses.replace(plausible, tables=plausible.tables | {"attack_curves": curves})
+    def test_a_new_budget_and_a_new_kind_are_drawn_without_being_named_anywhere(self, plausible):
+        curves = plausible.tables["attack_curves"]
+        l1 = curves.filter(against="l1")
+        new_kind = curves.filter(kind="sparsest").with_columns(kind=pl.lit("best"))
+        budgets = [l1.with_columns(against=pl.lit(name)) for name in ("effort", "cost")]
+        tables = plausible.tables | {"attack_curves": pl.concat([curves, new_kind, *budgets])}
+        more = dataclasses.replace(plausible, tables=tables)
         found = {drawing.name: drawing for drawing in drawn(static_attack.success, more)}
-        assert list(found) == ["success-l0", "success-l1", "success-linf", "success-effort"]
+        assert list(found) == [f"success-{name}" for name in ("l0", "l1", "linf", "effort", "cost")]
         assert found["success-effort"].figure.axes[0].get_xlabel() == "effort"
+        assert "1 → 0, best" in lines(found["success-l1"].figure)
+        files = static_figures(more)
+        for name in found:
+            edges_are_white(name, files[f"{name}.png"])
 
 
 class TestWhatIsDrawn:
