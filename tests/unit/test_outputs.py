@@ -27,6 +27,7 @@ from sklearn.metrics import auc, confusion_matrix, roc_auc_score
 
 from lstm_adversarial_attack.evaluate import static_attack, static_prediction
 from lstm_adversarial_attack.evaluate.analysis import Evaluation, EvaluationInputs, evaluate
+from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS
 from lstm_adversarial_attack.evaluate.outputs import outputs
 from lstm_adversarial_attack.evaluate.results import Metrics
 from lstm_adversarial_attack.evaluate.static_drawing import (
@@ -39,6 +40,7 @@ from lstm_adversarial_attack.evaluate.static_drawing import (
 )
 from lstm_adversarial_attack.evaluate.static_figures import FIGURES, static_figures
 from lstm_adversarial_attack.evaluate.summary import plain, summary
+from lstm_adversarial_attack.frames import EXAMPLE_KINDS
 from unit.test_evaluate import plausible_inputs, tiny_inputs
 
 MM_PER_INCH = 25.4
@@ -101,9 +103,12 @@ def edges_are_white(name: str, content: bytes) -> None:
 
 class TestFigures:
     def test_a_run_with_everything_has_every_figure_twice(self, plausible):
+        budgets = set(plausible.tables["attack_curves"]["against"]) - {"iteration"}
+        assert budgets >= {"l0", "l1", "linf"}
         names = {
             *("roc", "precision-recall", "calibration", "models", "forest", "roc-attacked", "confusion"),
-            *("success-l0", "success-l1", "success-linf", "discovery", "by-measurement", "by-hour"),
+            *(f"success-{budget}" for budget in budgets),
+            *("discovery", "by-measurement", "by-hour"),
             *("susceptibility-0-to-1", "susceptibility-1-to-0"),
         }
         assert set(static_figures(plausible)) == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
@@ -186,16 +191,14 @@ class TestFigures:
         }
 
     def test_a_new_budget_and_a_new_kind_are_drawn_without_being_named_anywhere(self, plausible):
-        curves = plausible.tables["attack_curves"]
-        l1 = curves.filter(against="l1")
-        new_kind = curves.filter(kind="sparsest").with_columns(kind=pl.lit("best"))
-        budgets = [l1.with_columns(against=pl.lit(name)) for name in ("effort", "cost")]
-        tables = plausible.tables | {"attack_curves": pl.concat([curves, new_kind, *budgets])}
-        more = dataclasses.replace(plausible, tables=tables)
+        l1 = plausible.tables["attack_curves"].filter(pl.col("kind").is_in(EXAMPLE_KINDS), against="l1")
+        kinds = pl.concat([l1, l1.filter(kind="sparsest").with_columns(kind=pl.lit("luckiest"))])
+        curves = pl.concat([kinds.with_columns(against=pl.lit(name)) for name in ("l1", "effort", "cost")])
+        more = dataclasses.replace(plausible, tables=plausible.tables | {"attack_curves": curves})
         found = {drawing.name: drawing for drawing in drawn(static_attack.success, more)}
-        assert list(found) == [f"success-{name}" for name in ("l0", "l1", "linf", "effort", "cost")]
+        assert list(found) == ["success-l1", "success-effort", "success-cost"]
         assert found["success-effort"].figure.axes[0].get_xlabel() == "effort"
-        assert "1 → 0, best" in lines(found["success-l1"].figure)
+        assert "1 → 0, luckiest" in lines(found["success-l1"].figure)
         files = static_figures(more)
         for name in found:
             edges_are_white(name, files[f"{name}.png"])
@@ -211,11 +214,9 @@ class TestWhatIsDrawn:
     def test_curves_of_success_end_at_the_success_rate(self, plausible):
         for drawing in drawn(static_attack.success, plausible):
             ends = {label: line[1][-1] for label, line in lines(drawing.figure).items()}
-            assert len(ends) == 6
-            for label, end in ends.items():
-                key = "0_to_1" if label.startswith("0") else "1_to_0"
-                rate = plausible.metrics.attack[key].kinds[label.partition(", ")[2]].success_rate
-                assert end == pytest.approx(rate.value)
+            for direction in DIRECTIONS:
+                for kind, outcome in plausible.metrics.attack[direction.key].kinds.items():
+                    assert ends[f"{direction.arrow}, {kind}"] == pytest.approx(outcome.success_rate.value)
 
     def test_the_heat_map_has_hours_across_and_measurements_down(self, plausible):
         drawing, _ = drawn(static_attack.heat_maps, plausible)

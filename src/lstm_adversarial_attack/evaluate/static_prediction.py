@@ -201,7 +201,8 @@ def _split_curves(
                 part[columns[0]], part[columns[1]], color=colour, linestyle=DASHES[dash], label=label, zorder=over
             )
     if x is not None and y is not None:
-        axes.plot([x], [y], "D", markersize=4.5, color=_ORANGE, label="test, at the threshold", zorder=4)
+        label = "test, at the threshold"
+        axes.plot([x], [y], "D", markersize=4.5, color=_ORANGE, label=label, zorder=4, clip_on=False)
     unit_square(axes)
     legend_below(figure, axes, 1)
     yield Drawing(name, title, figure)
