@@ -32,6 +32,7 @@
     if (!element) return;
     drawn.set(id, figure);
     const { data: traces, layout } = coloured(figure);
+    // Plotly measures a chart once; for paper it has another width.
     if (printing && element.clientWidth) layout.width = element.clientWidth;
     Plotly.react(element, traces, layout, config);
   }
@@ -223,6 +224,7 @@
   choose();
   document.querySelectorAll("th[data-sort]").forEach(sortable);
   darkScheme.addEventListener("change", redraw);
+  /** Draw for paper, or for the screen again. */
   function forPaper(now) {
     printing = now;
     document.documentElement.classList.toggle("printing", now);
