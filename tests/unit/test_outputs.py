@@ -93,20 +93,21 @@ def lines(figure: Figure) -> dict[str, np.ndarray]:
     return {str(line.get_label()): np.array(line.get_data()) for axes in figure.axes for line in axes.get_lines()}
 
 
+def edges_are_white(name: str, content: bytes) -> None:
+    picture = imread(BytesIO(content))[..., :3]
+    assert picture[8:-8, 8:-8].min() < 0.5
+    for edge in (picture[:8], picture[-8:], picture[:, :8], picture[:, -8:]):
+        assert edge.min() == 1, name
+
+
 class TestFigures:
     def test_a_run_with_everything_has_every_figure_twice(self, plausible):
+        budgets = set(plausible.tables["attack_curves"]["against"]) - {"iteration"}
+        assert budgets >= {"l0", "l1", "linf"}
         names = {
             *("roc", "precision-recall", "calibration", "models", "forest", "roc-attacked", "confusion"),
-            *(
-                "success-l0",
-                "success-l1",
-                "success-linf",
-                "success-cost",
-                "single-edits",
-                "discovery",
-                "by-measurement",
-                "by-hour",
-            ),
+            *(f"success-{budget}" for budget in budgets),
+            *("single-edits", "discovery", "by-measurement", "by-hour"),
             *("susceptibility-0-to-1", "susceptibility-1-to-0"),
         }
         assert set(static_figures(plausible)) == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
@@ -127,10 +128,7 @@ class TestFigures:
     def test_nothing_is_cut_off_at_the_edge(self, tiny_files, plausible_files):
         for name, content in (*tiny_files.items(), *plausible_files.items()):
             if name.endswith(".png"):
-                picture = imread(BytesIO(content))[..., :3]
-                assert picture[8:-8, 8:-8].min() < 0.5
-                for edge in (picture[:8], picture[-8:], picture[:, :8], picture[:, -8:]):
-                    assert edge.min() == 1, name
+                edges_are_white(name, content)
 
     def test_svg_is_well_formed_and_as_large(self, plausible_files):
         for name, content in plausible_files.items():
@@ -194,11 +192,14 @@ class TestFigures:
 
     def test_a_new_budget_is_drawn_without_being_named_anywhere(self, plausible):
         l1 = plausible.tables["attack_curves"].filter(against="l1")
-        curves = pl.concat([plausible.tables["attack_curves"], l1.with_columns(against=pl.lit("effort"))])
+        curves = pl.concat([l1.with_columns(against=pl.lit(name)) for name in ("l1", "effort", "cost")])
         more = dataclasses.replace(plausible, tables=plausible.tables | {"attack_curves": curves})
         found = {drawing.name: drawing for drawing in drawn(static_attack.success, more)}
-        assert list(found) == ["success-l0", "success-l1", "success-linf", "success-cost", "success-effort"]
+        assert list(found) == ["success-l1", "success-effort", "success-cost"]
         assert found["success-effort"].figure.axes[0].get_xlabel() == "effort"
+        files = static_figures(more)
+        for name in found:
+            edges_are_white(name, files[f"{name}.png"])
 
 
 class TestWhatIsDrawn:

@@ -20,6 +20,8 @@ from lstm_adversarial_attack.settings import EvaluateSettings
 #: The kind of example whose probability stands for the attacked sample.
 KIND = "smallest"
 CONDITIONS = ("clean", "attacked")
+#: Names of the labels, in their order.
+OUTCOMES = ("survived", "died")
 
 _ROC: dict[str, type[pl.DataType]] = {
     "condition": pl.String,

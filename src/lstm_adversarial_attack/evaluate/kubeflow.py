@@ -11,11 +11,10 @@ from typing import Any
 
 import polars as pl
 
-from lstm_adversarial_attack.evaluate.classification import KIND
+from lstm_adversarial_attack.evaluate.classification import KIND, OUTCOMES
 from lstm_adversarial_attack.evaluate.results import Metrics
 from lstm_adversarial_attack.metrics import Estimate
 
-_OUTCOMES = ("survived", "died")
 _DECIMALS = 6
 _TEST_FIGURES = ("auroc", "auprc", "f1", "precision", "recall", "specificity", "accuracy", "prevalence")
 _CALIBRATED_FIGURES = ("brier", "ece")
@@ -56,7 +55,7 @@ def classification_metrics(metrics: Metrics, roc: pl.DataFrame, condition: str) 
     return {
         "definition": _DEFINITIONS[condition].format(split=metrics.attacked_split),
         "confusionMatrix": {
-            "annotationSpecs": [{"displayName": outcome} for outcome in _OUTCOMES],
+            "annotationSpecs": [{"displayName": outcome} for outcome in OUTCOMES],
             "rows": [{"row": row} for row in counts.rows()],
         },
         **({"confidenceMetrics": points} if points else {}),

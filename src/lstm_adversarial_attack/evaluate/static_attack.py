@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from lstm_adversarial_attack.evaluate.attack_figures import KIND_DASHES
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, Direction
@@ -39,7 +40,7 @@ _BUDGETS = {
 _ITERATION = "iteration"
 #: A budget axis is logarithmic where the largest is so many times the smallest.
 _LOG_SPAN = 20
-_CURVE_MM = 74.0
+_CURVE_MM = 78.0
 _ROW_MM = 4.4
 #: So that the title of the colour bar has room.
 _LEAST_MAP_MM = 60.0
@@ -55,8 +56,7 @@ def success(numbers: Numbers) -> Iterator[Drawing]:
     for against in curves["against"].unique(maintain_order=True):
         words = _BUDGETS.get(against, against)
         yield from _curve(
-            curves.filter(pl.col("against") == against),
-            tuple(KIND_DASHES),
+            curves.filter(pl.col("against") == against, pl.col("kind").is_in(list(KIND_DASHES))),
             Drawing(f"success-{against}", f"Success against {words}", new_figure(_CURVE_MM)),
             words,
         )
@@ -64,9 +64,9 @@ def success(numbers: Numbers) -> Iterator[Drawing]:
 
 def discovery(numbers: Numbers) -> Iterator[Drawing]:
     """Yield the share of attacked samples whose first example was found by each iteration."""
-    curves = numbers.tables["attack_curves"].filter(pl.col("against") == _ITERATION)
+    curves = numbers.tables["attack_curves"].filter(pl.col("against") == _ITERATION, pl.col("kind") == "first")
     drawing = Drawing("discovery", "When the first example was found", new_figure(_CURVE_MM - 8))
-    yield from _curve(curves, ("first",), drawing, "Iteration of the attack")
+    yield from _curve(curves, drawing, "Iteration of the attack")
 
 
 def heat_maps(numbers: Numbers) -> Iterator[Drawing]:
@@ -183,7 +183,7 @@ def _hour_ticks(hours: int, offset: float = 0.0) -> tuple[list[float], list[str]
     return [hour + offset for hour in shown], [str(hour) for hour in shown]
 
 
-def _curve(curves: pl.DataFrame, kinds: tuple[str, ...], drawing: Drawing, x_title: str) -> Iterator[Drawing]:
+def _curve(curves: pl.DataFrame, drawing: Drawing, x_title: str) -> Iterator[Drawing]:
     """Draw a step line for each direction and kind, all to the largest budget; yield nothing without successes.
 
     The last of several kinds has a band for its interval.
@@ -193,13 +193,14 @@ def _curve(curves: pl.DataFrame, kinds: tuple[str, ...], drawing: Drawing, x_tit
         return
     least, last = cast(float, budgets.min()), cast(float, budgets.max())
     log = last > _LOG_SPAN * least
+    kinds = [kind for kind in KIND_DASHES if kind in curves["kind"]]
     axes = drawing.figure.add_subplot(xlabel=x_title, ylabel="Attacked samples turned")
     for kind in kinds:
         for direction in DIRECTIONS:
             line = curves.filter(pl.col("direction") == direction.key, pl.col("kind") == kind)
             if line.height:
                 x, y = np.append(line["budget"], last), np.append(line["share"], line["share"][-1])
-                x[0] = x[1] if log else x[0]  # a logarithm has no zero
+                x[0] = least if log else 0.0  # a logarithm has no zero
                 label = direction.arrow if len(kinds) == 1 else f"{direction.arrow}, {kind}"
                 dash = DASHES[KIND_DASHES[kind] if len(kinds) > 1 else "solid"]
                 colour = DIRECTION_COLOURS[direction.key]
@@ -211,7 +212,8 @@ def _curve(curves: pl.DataFrame, kinds: tuple[str, ...], drawing: Drawing, x_tit
         logarithmic(axes)
     else:
         axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=bool((budgets % 1 == 0).all())))
     axes.set_ylim(0, 1.03)
     percent_axis(axes.yaxis)
-    legend_below(drawing.figure, axes, max(len(kinds), len(DIRECTIONS)))
+    legend_below(drawing.figure, axes, len(DIRECTIONS))
     yield drawing

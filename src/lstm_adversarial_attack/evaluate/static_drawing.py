@@ -36,7 +36,7 @@ _PALETTE: dict[str, Any] = PALETTES["light"]
 INK, MUTED, FAINT, GRID = (_PALETTE[f"${name}"] for name in ("ink", "muted", "faint", "grid"))
 DIRECTION_COLOURS = {key: _PALETTE[f"${key}"] for key in ("0_to_1", "1_to_0")}
 SCALE = LinearSegmentedColormap.from_list("shares", [(place, colour) for place, colour in _PALETTE["$scale"]])
-DASHES: dict[str, Any] = {"solid": "-", "dash": (0, (4, 1.6)), "dot": (0, (1, 1.4))}
+DASHES: dict[str, Any] = {"solid": "-", "dash": (0, (4, 1.6)), "dot": (0, (1, 1.4)), "dashdot": "-."}
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that it is the same everywhere

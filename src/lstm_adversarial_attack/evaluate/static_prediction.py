@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
+from lstm_adversarial_attack.evaluate.classification import OUTCOMES
 from lstm_adversarial_attack.evaluate.headline import model_words, number_interval
 from lstm_adversarial_attack.evaluate.prediction_figures import ATTRIBUTE_WORDS
 from lstm_adversarial_attack.evaluate.static_drawing import (
@@ -32,7 +33,6 @@ from lstm_adversarial_attack.evaluate.static_drawing import (
 _BLUE, _ORANGE = DIRECTION_COLOURS["0_to_1"], DIRECTION_COLOURS["1_to_0"]
 _SPLITS = {"test": (_BLUE, "solid"), "validation": (MUTED, "dash"), "train": (FAINT, "dot")}
 _CONDITIONS = {"clean": (_BLUE, "solid"), "attacked": (_ORANGE, "dash")}
-_OUTCOMES = ("survived", "died")
 _SQUARE_MM = 98.0
 _ROW_MM = 4.4
 #: Above this share of an outcome's samples a number is white on its cell.
@@ -167,8 +167,8 @@ def confusions(numbers: Numbers) -> Iterator[Drawing]:
 
 
 def _name_outcomes(axes: Axes, condition: str) -> None:
-    axes.set_xticks(range(2), _OUTCOMES)
-    axes.set_yticks(range(2), _OUTCOMES)
+    axes.set_xticks(range(2), OUTCOMES)
+    axes.set_yticks(range(2), OUTCOMES)
     axes.tick_params(length=0, labelsize=SMALL_PT)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -201,16 +201,8 @@ def _split_curves(
                 part[columns[0]], part[columns[1]], color=colour, linestyle=DASHES[dash], label=label, zorder=over
             )
     if x is not None and y is not None:
-        axes.plot(
-            [x],
-            [y],
-            linestyle="none",
-            marker="D",
-            markersize=4.5,
-            color=_ORANGE,
-            label="test, at the threshold",
-            zorder=4,
-        )
+        label = "test, at the threshold"
+        axes.plot([x], [y], "D", markersize=4.5, color=_ORANGE, label=label, zorder=4, clip_on=False)
     unit_square(axes)
     legend_below(figure, axes, 1)
     yield Drawing(name, title, figure)

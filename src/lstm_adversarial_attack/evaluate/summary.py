@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from lstm_adversarial_attack.evaluate.classification import OUTCOMES
 from lstm_adversarial_attack.evaluate.headline import UNDEFINED, counted, model_words, number, number_interval, percent
 from lstm_adversarial_attack.evaluate.headline import percent_interval as share
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, EvaluationInputs
@@ -21,7 +22,6 @@ _FIGURES = {
     "accuracy": "Accuracy",
 }
 _COMPARED = ("auroc", "auprc", "brier")
-_OUTCOMES = ("survived", "died")
 _MOST_MEASUREMENTS = 10
 _INFINITE = "\N{INFINITY}"
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#&~])")
@@ -39,8 +39,7 @@ def summary(inputs: EvaluationInputs, metrics: Metrics) -> str:
         *_attack(inputs, metrics),
         *_classification(metrics),
         *_susceptibility(inputs, metrics),
-        "## Made from",
-        table(("Item", "Value"), ((plain(name), plain(value)) for name, value in inputs.provenance.items())),
+        *_provenance(inputs),
         "Intervals are of 95 %, from a bootstrap over patients. Figures, methods and caveats are in `report.html`.",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -133,7 +132,7 @@ def _classification(metrics: Metrics) -> Iterator[str]:
     rows = []
     for condition, found in metrics.classification.items():
         auroc = number_interval(found.figures["auroc"])
-        for outcome, counts in zip(_OUTCOMES, found.confusion.rows(), strict=True):
+        for outcome, counts in zip(OUTCOMES, found.confusion.rows(), strict=True):
             rows.append((f"{condition}, {outcome}", *(f"{count:,}" for count in counts), auroc))
     yield table(("Outcome", "Predicted: survived", "Predicted: died", "AUROC"), rows)
 
@@ -159,6 +158,12 @@ def _susceptibility(inputs: EvaluationInputs, metrics: Metrics) -> Iterator[str]
                     for name, of in changed[:_MOST_MEASUREMENTS]
                 ),
             )
+
+
+def _provenance(inputs: EvaluationInputs) -> Iterator[str]:
+    if inputs.provenance:
+        yield "## Made from"
+        yield table(("Item", "Value"), ((plain(name), plain(value)) for name, value in inputs.provenance.items()))
 
 
 def _median(sizes: Quantiles, decimals: int) -> str:
