@@ -12,7 +12,8 @@ from safetensors.numpy import save_file
 from lstm_adversarial_attack.artifacts import Artifact, Identity, open_artifact, write_artifact
 from lstm_adversarial_attack.artifacts.contents import Access, DataSource, Scaling
 from lstm_adversarial_attack.evaluate.analysis import EvaluationInputs, evaluate
-from lstm_adversarial_attack.evaluate.explorer import Explorer, chosen_samples, explorer_of, perturbed
+from lstm_adversarial_attack.evaluate.explorer import Explorer, chosen_samples, explorer_of
+from lstm_adversarial_attack.evaluate.shown_samples import perturbed
 from lstm_adversarial_attack.frames import EDITS, EXAMPLE_KINDS, EXAMPLES, with_features
 from lstm_adversarial_attack.settings import EvaluateSettings
 from unit.test_evaluate import HOURS, tiny_inputs
@@ -141,7 +142,7 @@ class TestWhoIsShown:
 class TestShown:
     def test_series_are_in_clinical_units(self, tmp_path):
         found, _ = explored(tmp_path, "open")
-        assert [label for label, _, _ in found.measurements] == ["Potassium", "Ph", "Odd<b>"]
+        assert [label for label, _ in found.measurements] == ["Potassium", "Ph", "Odd<b>"]
         potassium = found.samples[0].series[0]
         # 10 mEq/L and 0.5 for each of 0, 1.5, 3 and 4.5 standard deviations.
         assert potassium == [10.0, 1, 10.75, 1, 11.5, 1, 12.25, 1]
