@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import plotly.offline
 import polars as pl
 import pytest
 from safetensors.numpy import save_file
@@ -128,6 +129,7 @@ class TestWhoIsShown:
         assert ["single patients" in words for words in heard] == [True]
         page = evaluate(tiny_inputs(), resamples=5, explorer=found).report_html
         assert "hourly series of single patients, of data that are not known to be open" in page
+        assert "odd<b>" not in page.lower().replace(plotly.offline.get_plotlyjs().lower(), "")
 
     @pytest.mark.parametrize("access", ["synthetic", "open", "unknown"])
     def test_off_shows_nobody(self, tmp_path, access):
