@@ -58,7 +58,7 @@
       hovertemplate: `hour %{x}: %{y} ${unit}, %{customdata}<extra>${measurements[place][0]}</extra>`,
       line: { color: "$faint", width: 1, shape: "hv" },
       marker: {
-        color: observed.map((measured) => (measured ? "$ink" : "$faint")), size: 5,
+        opacity: 1, color: observed.map((measured) => (measured ? "$ink" : "$faint")), size: 5,
         symbol: observed.map((measured) => (measured ? "circle" : "circle-open")),
       },
     }];
@@ -69,7 +69,7 @@
         hovertemplate: `hour %{x}: %{y} ${unit}, %{customdata}<extra>${measurements[place][0]}</extra>`,
         line: { color: colour, width: 2, shape: "hv" },
         marker: {
-          color: colour, size: x.map((hour) => (changed.has(hour) ? 10 : 4)),
+          opacity: 1, color: colour, size: x.map((hour) => (changed.has(hour) ? 10 : 4)),
           symbol: x.map((hour) => (changed.has(hour) ? "diamond" : "circle-open")),
         },
       });
