@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -101,8 +102,10 @@ def artifacts_of(inputs: EvaluationInputs, folder: Path, access: Access | None) 
     return open_artifact(folder / "dataset", "dataset"), open_artifact(folder / "examples", "examples")
 
 
-def explored(folder: Path, access: Access | None, **settings: object) -> tuple[Explorer | None, list[str]]:
-    inputs, heard = tiny_inputs(), []
+def explored(
+    folder: Path, access: Access | None, inputs: EvaluationInputs | None = None, **settings: object
+) -> tuple[Explorer | None, list[str]]:
+    inputs, heard = inputs or tiny_inputs(), []
     dataset, examples = artifacts_of(inputs, folder, access)
     return explorer_of(dataset, examples, inputs, EvaluateSettings(**settings), heard.append), heard
 
@@ -154,6 +157,14 @@ class TestShown:
         found, _ = explored(tmp_path, "open")
         edits = [edit for sample in found.samples for edit in sample.of_kind("sparsest").edits]
         assert (185, 3, 0, 4.0, 5.5, "charted differently") in edits
+
+    def test_a_change_that_rounding_hides_is_a_change(self, tmp_path):
+        inputs = tiny_inputs()
+        tiny = inputs.perturbations.with_columns(delta=pl.lit(1e-5, pl.Float32))
+        found, _ = explored(tmp_path, "open", dataclasses.replace(inputs, perturbations=tiny))
+        shown = found.samples[0].of_kind("sparsest")
+        assert set(shown.series) == {place for place, _ in shown.cells} != set()
+        assert all(shown.series[place] == found.samples[0].series[place] for place in shown.series)
 
     def test_cells_stand_where_no_charted_value_is_named(self, tmp_path):
         found, _ = explored(tmp_path, "open")

@@ -64,7 +64,7 @@
     }];
     if (place in shown.example.series) {
       made.push({
-        ...where, y: after.map((value, hour) => (value === before[hour] ? null : value)), name: "after",
+        ...where, y: after.map((value, hour) => (changed.has(hour) || value !== before[hour] ? value : null)), name: "after",
         customdata: x.map((hour) => (changed.has(hour) ? "changed" : "carried forward")),
         hovertemplate: `hour %{x}: %{y} ${unit}, %{customdata}<extra>${measurements[place][0]}</extra>`,
         line: { color: colour, width: 2, shape: "hv" },

@@ -101,13 +101,14 @@ def shown_sample(
     for kind in EXAMPLE_KINDS:
         own = pl.col("sample") == sample, pl.col("kind").cast(pl.String) == kind
         cells = inputs.perturbations.filter(*own)
-        after = _runs(_after(cells, inputs, values, observed), inputs.features, scaling)
+        read = _after(cells, inputs, values, observed)
+        after = _runs(read, inputs.features, scaling)
         kinds.append(
             ShownKind(
                 kind=kind,
                 probability=outcomes.filter(own[1])["probability"][0],
                 cells=list(zip(_columns(cells), cells["hour"].to_list(), strict=True)),
-                series={place: runs for place, runs in enumerate(after) if runs != series[place]},
+                series={place: after[place] for place in np.flatnonzero((read != values).any(axis=0)).tolist()},
                 edits=_edits(edits.filter(*own), cells, inputs.features),
             )
         )
