@@ -17,8 +17,10 @@ from lstm_adversarial_attack.attack.target import Target, load_target
 from lstm_adversarial_attack.attack.threats import threat_of
 from lstm_adversarial_attack.catalogue import FeatureSet
 from lstm_adversarial_attack.datasets import LoadedDataset, load_dataset
-from lstm_adversarial_attack.evaluate.explorer import chosen_samples, explorer_of, perturbed
+from lstm_adversarial_attack.evaluate.explorer import chosen_samples, explorer_of
 from lstm_adversarial_attack.evaluate.inputs import EvaluationInputs
+from lstm_adversarial_attack.evaluate.page import clinical_decimals
+from lstm_adversarial_attack.evaluate.shown_samples import perturbed
 from lstm_adversarial_attack.evaluate.stage import inputs_of
 from lstm_adversarial_attack.frames import EDITS, EXAMPLE_KINDS, EXAMPLES, PERTURBATIONS, with_features
 from lstm_adversarial_attack.models import Decision, load_model, predict_logits
@@ -258,8 +260,8 @@ def test_the_report_shows_what_the_model_read(
     mean, std = np.array(target.dataset.scaling.mean), np.array(target.dataset.scaling.std)
     for sample, at in zip(shown.samples, chosen_samples(inputs.examples, 8), strict=True):
         before = target.dataset.tensors.values[at].double().numpy() * std + mean
-        for place, (_, _, decimals) in enumerate(shown.measurements):
-            near = 0.5 * 10.0**-decimals + 1e-6
+        for place, feature in enumerate(inputs.features):
+            near = 0.5 * 10.0 ** -clinical_decimals(feature.measurement.precision) + 1e-6
             np.testing.assert_allclose(unrolled(sample.series[place]), before[:, place], rtol=0, atol=near)
             for one in sample.kinds:
                 after = of[at, one.kind].astype(float)[:, place] * std[place] + mean[place]

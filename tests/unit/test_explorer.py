@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
+import plotly.offline
 import polars as pl
 import pytest
 from safetensors.numpy import save_file
@@ -12,7 +14,8 @@ from safetensors.numpy import save_file
 from lstm_adversarial_attack.artifacts import Artifact, Identity, open_artifact, write_artifact
 from lstm_adversarial_attack.artifacts.contents import Access, DataSource, Scaling
 from lstm_adversarial_attack.evaluate.analysis import EvaluationInputs, evaluate
-from lstm_adversarial_attack.evaluate.explorer import Explorer, chosen_samples, explorer_of, perturbed
+from lstm_adversarial_attack.evaluate.explorer import Explorer, chosen_samples, explorer_of
+from lstm_adversarial_attack.evaluate.shown_samples import perturbed
 from lstm_adversarial_attack.frames import EDITS, EXAMPLE_KINDS, EXAMPLES, with_features
 from lstm_adversarial_attack.settings import EvaluateSettings
 from unit.test_evaluate import HOURS, tiny_inputs
@@ -99,8 +102,10 @@ def artifacts_of(inputs: EvaluationInputs, folder: Path, access: Access | None) 
     return open_artifact(folder / "dataset", "dataset"), open_artifact(folder / "examples", "examples")
 
 
-def explored(folder: Path, access: Access | None, **settings: object) -> tuple[Explorer | None, list[str]]:
-    inputs, heard = tiny_inputs(), []
+def explored(
+    folder: Path, access: Access | None, inputs: EvaluationInputs | None = None, **settings: object
+) -> tuple[Explorer | None, list[str]]:
+    inputs, heard = inputs or tiny_inputs(), []
     dataset, examples = artifacts_of(inputs, folder, access)
     return explorer_of(dataset, examples, inputs, EvaluateSettings(**settings), heard.append), heard
 
@@ -127,6 +132,7 @@ class TestWhoIsShown:
         assert ["single patients" in words for words in heard] == [True]
         page = evaluate(tiny_inputs(), EvaluateSettings(resamples=5), explorer=found).report_html
         assert "hourly series of single patients, of data that are not known to be open" in page
+        assert "odd<b>" not in page.lower().replace(plotly.offline.get_plotlyjs().lower(), "")
 
     @pytest.mark.parametrize("access", ["synthetic", "open", "unknown"])
     def test_off_shows_nobody(self, tmp_path, access):
@@ -141,7 +147,7 @@ class TestWhoIsShown:
 class TestShown:
     def test_series_are_in_clinical_units(self, tmp_path):
         found, _ = explored(tmp_path, "open")
-        assert [label for label, _, _ in found.measurements] == ["Potassium", "Ph", "Odd<b>"]
+        assert [label for label, _ in found.measurements] == ["Potassium", "Ph", "Odd<b>"]
         potassium = found.samples[0].series[0]
         # 10 mEq/L and 0.5 for each of 0, 1.5, 3 and 4.5 standard deviations.
         assert potassium == [10.0, 1, 10.75, 1, 11.5, 1, 12.25, 1]
@@ -151,6 +157,14 @@ class TestShown:
         found, _ = explored(tmp_path, "open")
         edits = [edit for sample in found.samples for edit in sample.of_kind("sparsest").edits]
         assert (185, 3, 0, 4.0, 5.5, "charted differently") in edits
+
+    def test_a_change_that_rounding_hides_is_a_change(self, tmp_path):
+        inputs = tiny_inputs()
+        tiny = inputs.perturbations.with_columns(delta=pl.lit(1e-5, pl.Float32))
+        found, _ = explored(tmp_path, "open", dataclasses.replace(inputs, perturbations=tiny))
+        shown = found.samples[0].of_kind("sparsest")
+        assert set(shown.series) == {place for place, _ in shown.cells} != set()
+        assert all(shown.series[place] == found.samples[0].series[place] for place in shown.series)
 
     def test_cells_stand_where_no_charted_value_is_named(self, tmp_path):
         found, _ = explored(tmp_path, "open")

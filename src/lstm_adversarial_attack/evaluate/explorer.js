@@ -58,18 +58,18 @@
       hovertemplate: `hour %{x}: %{y} ${unit}, %{customdata}<extra>${measurements[place][0]}</extra>`,
       line: { color: "$faint", width: 1, shape: "hv" },
       marker: {
-        color: observed.map((measured) => (measured ? "$ink" : "$faint")), size: 5,
+        opacity: 1, color: observed.map((measured) => (measured ? "$ink" : "$faint")), size: 5,
         symbol: observed.map((measured) => (measured ? "circle" : "circle-open")),
       },
     }];
     if (place in shown.example.series) {
       made.push({
-        ...where, y: after.map((value, hour) => (value === before[hour] ? null : value)), name: "after",
+        ...where, y: after.map((value, hour) => (changed.has(hour) || value !== before[hour] ? value : null)), name: "after",
         customdata: x.map((hour) => (changed.has(hour) ? "changed" : "carried forward")),
         hovertemplate: `hour %{x}: %{y} ${unit}, %{customdata}<extra>${measurements[place][0]}</extra>`,
         line: { color: colour, width: 2, shape: "hv" },
         marker: {
-          color: colour, size: x.map((hour) => (changed.has(hour) ? 10 : 4)),
+          opacity: 1, color: colour, size: x.map((hour) => (changed.has(hour) ? 10 : 4)),
           symbol: x.map((hour) => (changed.has(hour) ? "diamond" : "circle-open")),
         },
       });
