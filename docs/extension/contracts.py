@@ -15,13 +15,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar, get_args
 
-from annotated import columns_of, comments_of, fields_of, introduction_of, named, values_of
 from cyclopts.argument import Argument
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
+from annotated import columns_of, comments_of, fields_of, introduction_of, named, values_of
 from lstm_adversarial_attack.artifacts.manifest import SCHEMA_VERSIONS
 from lstm_adversarial_attack.cli import app as command_line
 from lstm_adversarial_attack.settings import Execution

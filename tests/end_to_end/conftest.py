@@ -1,17 +1,22 @@
-"""One run on the real demo and one on a synthetic cohort, shared by the tests that look at them."""
+"""What the tests share that look at finished work: one run on the real demo, one on a synthetic cohort, a browser."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
 
+_BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 KINDS = ("events", "dataset", "hyperparameters", "model", "attack-settings", "examples", "report")
 
 #: Small searches, so that a run takes seconds; what is tested does not depend on their size.
@@ -71,3 +76,49 @@ def synthetic_run(finish: Callable[..., Run], tmp_path_factory: pytest.TempPathF
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"{path}: {word} is not strict JSON"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        missing = "no chromium on PATH: install Debian's package chromium"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=_BROWSER_FLAGS)
+        yield opened
+        opened.close()
+
+
+def open_page(browser: Browser, file: Path, **options: Any) -> tuple[Page, list[str], list[str]]:
+    """Open a page and return it, the errors of its console and the requests it made."""
+    page = browser.new_page(**options)
+    errors: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(file.as_uri())
+    page.wait_for_load_state("networkidle")
+    return page, errors, requests
+
+
+#: The screens and schemes in which a page is looked at.
+VIEWS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
+
+
+def barriers(browser: Browser, file: Path, width: int, scheme: str) -> list[str]:
+    """Return what axe finds serious or critical on a page of which everything is unfolded."""
+    page, _, _ = open_page(browser, file, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+    found = Axe().run(page).response
+    assert len(found["passes"]) > 10, "axe has looked at nothing"
+    page.close()
+    return [
+        f"{violation['id']}: {node['target']}"
+        for violation in found["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
