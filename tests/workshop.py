@@ -5,18 +5,15 @@ Every program that a page may tell the reader to type has a way to be carried ou
 
 from __future__ import annotations
 
-import http.client
 import io
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
-from contextlib import ExitStack, chdir, closing, contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable
+from contextlib import ExitStack, chdir, closing, redirect_stderr, redirect_stdout
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
@@ -30,17 +27,14 @@ from lstm_adversarial_attack.cli import app, main
 from lstm_adversarial_attack.protocols import load_settings
 from lstm_adversarial_attack.settings import EvaluateSettings
 from mlflow_server import free_port
-from postgres_server import running_postgres
+from postgres_server import Server, running_postgres
 from seaweedfs_server import running_seaweedfs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from postgres_server import Server
+from serving import answer, serving
 
 #: Small searches and trainings: what a command does not say itself, it takes from here. A model that has learned next
 #: to nothing passes a gate that asks for nothing.
-_GATE = {field.name: int(field.name.startswith("max_")) for field in fields(EvaluateSettings) if field.name[3:4] == "_"}
+_LIMITS = [field.name for field in fields(EvaluateSettings) if field.name.startswith(("min_", "max_"))]
+_GATE = {name: int(name.startswith("max_")) for name in _LIMITS}
 QUICK: dict[str, dict[str, float]] = {
     "tune": {"trials": 1, "max_epochs": 2},
     "train": {"max_epochs": 3, "resamples": 50},
@@ -57,7 +51,7 @@ _SMALLER = {
     r"(--stays) \d+": r"\1 200",
     r"(--train\.max-epochs) \d+": r"\1 3",
 }
-#: These two are no stages, and so have no section in a settings file.
+#: No stages, and so without a section in a settings file.
 _MORE = {
     "audit": "--folds 2 --epochs 2 --hidden-units 8 --resamples 20",
     "cross-validate": "--folds 2 --seeds 1 --no-compare --resamples 20 --train.max-epochs 1",
@@ -65,13 +59,6 @@ _MORE = {
 #: Folders in which the reader has put data; here they lie elsewhere.
 _DATA = re.compile(r"/?\bdata/(mimic-iii|challenge)[\w-]*")
 _BENCHMARK = re.compile(r"benchmarks/\w+\.py")
-#: Where a server answers, and what its answer holds when it shows what it was started for.
-_ANSWERS = {
-    "mlflow": ("/health", "OK"),
-    "tensorboard": ("/data/runs", "train"),
-    "optuna-dashboard": ("/api/studies", "study_name"),
-}
-_LONGEST_START_S = 180
 
 
 class Workshop:
@@ -138,6 +125,9 @@ class Workshop:
         if "--storage" in arguments:  # the command before it has made the same artifact with a journal
             arguments.append("--force")
         self._inside(block, arguments)
+        if self._mlflow and self._env.get("MLFLOW_TRACKING_URI") == self._mlflow:
+            models = answer(int(self._mlflow.rpartition(":")[2]), "/api/2.0/mlflow/registered-models/search")
+            assert "lstm-adversarial-attack" in models, f"{block}: the server was told nothing: {models}"
         if "--reader-role" in arguments:  # the step between the two commands, in which an admin sets a password
             self._as_admin("mimic", f"alter role {arguments[arguments.index('--reader-role') + 1]} password %s")
 
@@ -183,9 +173,9 @@ class Workshop:
         """The tests run in an environment already; what is named is the one that make makes."""
         assert words == [".", ".venv/bin/activate"], f"{block}: {words}"
 
-    def _mlflow_command(self, block: Block, words: list[str]) -> None:
+    def _mlflow_command(self, _block: Block, words: list[str]) -> None:
         port = str(free_port())
-        more = ["--host", "127.0.0.1", "--port", port, "--workers", "1"]
+        words = [*words, "--host", "127.0.0.1", "--port", port, "--workers", "1"]
         if words[1] == "server":
             server, s3 = self._server(), self._stack.enter_context(running_seaweedfs())
             s3.client.make_bucket("mlflow")
@@ -194,16 +184,12 @@ class Workshop:
             words = [word.replace("USER@HOST", place).replace("BUCKET", "mlflow") for word in words]
             self._env |= s3.env | {"MLFLOW_S3_ENDPOINT_URL": s3.env["AWS_ENDPOINT_URL"]}
             self._env["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-            self._stack.enter_context(self._serving(block, [*words, *more], int(port)))
             self._mlflow = f"http://127.0.0.1:{port}"
-            return
-        with self._serving(block, [*words, *more], int(port)):
-            pass
+        self._stack.enter_context(serving(words, int(port), self.folder, self._env))
 
-    def _show(self, block: Block, words: list[str]) -> None:
+    def _show(self, _block: Block, words: list[str]) -> None:
         port = free_port()
-        with self._serving(block, [*words, "--port", str(port)], port):
-            pass
+        self._stack.enter_context(serving([*words, "--port", str(port)], port, self.folder, self._env))
 
     def _dashboard(self, block: Block, words: list[str]) -> None:
         """Show a study; a journal is there only while a search runs, so one is put where the page looks for it."""
@@ -219,12 +205,12 @@ class Workshop:
 
     def _sql(self, block: Block) -> None:
         """Carry it out on a database that `load-database` has made of a synthetic cohort."""
-        database = "postgresql://admin@localhost:5432/mimic"
-        self._lstm_aa(block, ["lstm-aa", "synthesize", "--stays", "200", "--out", "tables"])
-        self._lstm_aa(
-            block, ["lstm-aa", "load-database", "--csv", "tables", "--database", database, "--tables", "pipeline"]
-        )
-        self._as_admin("mimic", block.text.replace("%", "%%") + "-- %s")
+        for line in (
+            "lstm-aa synthesize --stays 200 --out tables",
+            "lstm-aa load-database --csv tables --database postgresql://admin@localhost:5432/mimic --tables pipeline",
+        ):
+            self._lstm_aa(block, line.split())
+        self._as_admin("mimic", block.text)
 
     def _server(self) -> Server:
         """Return a PostgreSQL with the databases and roles that pages name; it asks all for the same password."""
@@ -235,14 +221,14 @@ class Workshop:
                 "alter role postgres password %s",
                 "create role admin superuser login password %s",
                 "create role tuner login password %s",
-                "create database mimic owner admin -- %s",
-                "create database studies owner tuner -- %s",
+                "create database mimic owner admin",
+                "create database studies owner tuner",
             ):
                 self._as_admin("postgres", statement)
         return self._postgres
 
     def _as_admin(self, database: str, statement: str) -> None:
-        """Carry out a statement, whose one parameter is the password of all roles."""
+        """Carry out a statement; its parameter, if it has one, is the password of all roles."""
         server = self._server()
         with closing(server.as_admin(database)) as admin, admin.cursor() as cursor:
             cursor.execute(statement, [server.password] if "%s" in statement else None)
@@ -260,40 +246,3 @@ class Workshop:
         )
         assert done.returncode == 0, f"{block}: {' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         return done
-
-    @contextmanager
-    def _serving(self, block: Block, words: list[str], port: int) -> Iterator[None]:
-        """Start a server, wait until it shows what it is for, and end it with all its processes."""
-        path, expected = _ANSWERS[words[0]]
-        program = Path(sys.executable).with_name(words[0])
-        log = self.folder / f"{words[0]}.log"
-        with log.open("ab") as out:
-            process = subprocess.Popen(
-                [program, *words[1:]],
-                cwd=self.folder,
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-        try:
-            deadline = time.monotonic() + _LONGEST_START_S
-            while expected not in (answer := _answer(port, path)):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    pytest.fail(f"{block}: {words[0]} answers {answer!r}\n{log.read_text()[-3000:]}")
-                time.sleep(0.2)
-            yield
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _answer(port: int, path: str) -> str:
-    try:
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.read().decode() if answer.status == http.HTTPStatus.OK else str(answer.status)
-    except OSError as error:
-        return str(error)

@@ -59,9 +59,14 @@ def _entries(tree: ast.Module, name: str) -> Iterator[tuple[str, int]]:
             for field in node.body:
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                     yield field.target.id, field.end_lineno or field.lineno
-        target = node.target if isinstance(node, ast.AnnAssign) else None
-        if isinstance(target, ast.Name) and target.id == name and isinstance(node.value, ast.Dict):
-            for key, value in zip(node.value.keys, node.value.values, strict=True):
+        target: ast.expr | None = None
+        made: ast.expr | None = None
+        if isinstance(node, ast.AnnAssign):
+            target, made = node.target, node.value
+        elif isinstance(node, ast.Assign):
+            target, made = node.targets[0], node.value
+        if isinstance(target, ast.Name) and target.id == name and isinstance(made, ast.Dict):
+            for key, value in zip(made.keys, made.values, strict=True):
                 if isinstance(key, ast.Constant):
                     yield str(key.value), value.end_lineno or value.lineno
                 elif isinstance(value, ast.Name):  # **OTHER

@@ -54,7 +54,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], widths: Sequence[i
         code = nodes.paragraph("", "", nodes.literal("", first))
         body += nodes.row("", nodes.entry("", code), *(nodes.entry("", paragraph(cell)) for cell in rest))
     group += body
-    return nodes.table("", group)
+    return nodes.table("", group, classes=["written"])
+
+
+def explained(what: str, rows: Sequence[tuple[str, str, str]]) -> nodes.table:
+    """Return a table of names, types and meanings, without the latter where the code says none."""
+    head = (what, "Type", "Meaning") if any(meaning for *_, meaning in rows) else (what, "Type")
+    return table(head, (row[: len(head)] for row in rows), (3, 4, 9)[: len(head)])
 
 
 class Directive(SphinxDirective):
@@ -126,8 +132,11 @@ class Columns(Directive):
     def written(self, name: str) -> list[nodes.Node]:
         """See `Directive`."""
         module, _, schema = name.rpartition(".")
-        rows = columns_of(named(name), comments_of(module, schema))
-        return [paragraph(introduction_of(module, schema)), table(("Column", "Type", "Meaning"), rows, (3, 4, 9))]
+        said = introduction_of(module, schema)
+        return [
+            *([paragraph(said)] if said else []),
+            explained("Column", columns_of(named(name), comments_of(module, schema))),
+        ]
 
 
 class Fields(Directive):
@@ -136,10 +145,8 @@ class Fields(Directive):
     def written(self, name: str) -> list[nodes.Node]:
         """See `Directive`."""
         struct = named(name)
-        rows = fields_of(struct)
-        head = ("Field", "Type", "Meaning") if any(note for *_, note in rows) else ("Field", "Type")
         texts = [paragraph(text) for text in inspect.cleandoc(struct.__doc__).split("\n\n")]
-        return [*texts, table(head, (row[: len(head)] for row in rows), (3, 4, 9)[: len(head)])]
+        return [*texts, explained("Field", fields_of(struct))]
 
 
 class Tables(Directive):
