@@ -9,7 +9,7 @@ OUT ?= runs/default
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run notebook test lint typecheck format bench bench-attack bench-data bench-prediction bench-training lock wheel clean
+.PHONY: help setup setup-dev run notebook test lint typecheck format bench bench-attack bench-data bench-prediction bench-training docs lock wheel clean
 
 help: ## Print this list
 	@echo "Usage: make TARGET [NAME=value ...]"
@@ -70,6 +70,9 @@ bench-prediction: setup-dev ## Cross-validate the LSTM beside baselines on Chall
 bench-training: setup-dev ## Time training against a bare loop, and tuning with two workers against one
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_training.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_tune.py
+
+docs: setup-dev ## Build the documentation site into build/docs, warnings being errors
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --builder html docs build/docs
 
 lock: setup-dev ## Resolve the lock files under requirements/ anew
 	$(BIN)/python requirements/lock.py

@@ -41,7 +41,7 @@ class Tensors:
 
     @property
     def context(self) -> tuple[Tensor, Tensor, Tensor]:
-        """What a classifier reads beside the values: masks, static data and their masks."""
+        """The masks, static data and their masks, which a classifier reads beside the values."""
         return self.observed, self.static, self.static_observed
 
     def __getitem__(self, index: Tensor | slice) -> Tensors:

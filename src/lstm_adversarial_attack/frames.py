@@ -23,9 +23,9 @@ SPLITS = ("train", "validation", "test")
 
 #: One row for each ICU stay of the cohort, ordered by stay_id.
 STAYS: Schema = {
-    "stay_id": pl.Int64,
-    "subject_id": pl.Int64,
-    "hadm_id": pl.Int64,
+    "stay_id": pl.Int64,  # the ICU stay
+    "subject_id": pl.Int64,  # the patient
+    "hadm_id": pl.Int64,  # the hospital admission
     "age_years": pl.Int32,  # whole years at ICU admission; 91 for everybody above 89
     "sex": pl.String,  # F or M
     "unit": pl.String,  # first care unit, such as MICU
@@ -37,21 +37,24 @@ STAYS: Schema = {
 #: One row for each accepted value, in the measurement's unit, ordered by all columns. ``feature`` is an Enum
 #: over what the feature set records.
 MEASUREMENTS: Schema = {
-    "stay_id": pl.Int64,
+    "stay_id": pl.Int64,  # as in STAYS
     "minute": pl.Int32,  # since ICU admission, rounded down; within the window unless whole admissions are read
-    "feature": pl.Enum([]),
-    "value": pl.Float64,
+    "feature": pl.Enum([]),  # what was measured
+    "value": pl.Float64,  # in the measurement's unit
 }
 
 #: One row for each sample (a stay), in the order of the tensors.
-SAMPLES: Schema = {**STAYS, "split": pl.Enum(SPLITS)}
+SAMPLES: Schema = {
+    **STAYS,
+    "split": pl.Enum(SPLITS),  # of the patient
+}
 
 #: One row for each sample: what the model says.
 PREDICTIONS: Schema = {
     "sample": pl.Int32,  # index into the tensors of the dataset
-    "split": pl.Enum(SPLITS),
-    "subject_id": pl.Int64,
-    "label": pl.Int8,
+    "split": pl.Enum(SPLITS),  # of the patient
+    "subject_id": pl.Int64,  # the patient
+    "label": pl.Int8,  # 1: died in hospital
     "probability": pl.Float64,  # of death, as the model gives it: what the threshold and the attack go by
     "calibrated": pl.Float64,  # of death, mended on the validation split
 }
@@ -59,16 +62,19 @@ PREDICTIONS: Schema = {
 BASELINES = ("logistic-regression", "gradient-boosting")
 
 #: One row for each baseline and sample, columns as those of PREDICTIONS.
-BASELINE_PREDICTIONS: Schema = {"model": pl.Enum(BASELINES), **PREDICTIONS}
+BASELINE_PREDICTIONS: Schema = {
+    "model": pl.Enum(BASELINES),  # which baseline
+    **PREDICTIONS,
+}
 
 #: One row for each epoch of training of each network of an ensemble.
 HISTORY: Schema = {
     "member": pl.Int32,  # from 0
-    "epoch": pl.Int32,
-    "train_loss": pl.Float64,
-    "validation_loss": pl.Float64,
+    "epoch": pl.Int32,  # from 1
+    "train_loss": pl.Float64,  # mean over the training samples, with dropout
+    "validation_loss": pl.Float64,  # mean over the validation samples
     "validation_auroc": pl.Float64,  # null where the validation split has one class
-    "validation_auprc": pl.Float64,
+    "validation_auprc": pl.Float64,  # what early stopping goes by
 }
 
 EXAMPLE_KINDS = ("first", "sparsest", "smallest")
@@ -78,17 +84,17 @@ EXAMPLE_KINDS = ("first", "sparsest", "smallest")
 #: one with the smallest L1. Where the attack failed, success is false and the norms are null.
 EXAMPLES: Schema = {
     "sample": pl.Int32,  # index into the tensors of the dataset
-    "subject_id": pl.Int64,
+    "subject_id": pl.Int64,  # the patient
     "label": pl.Int8,  # 1: died in hospital
     "predicted": pl.Int8,  # direction: 0 is 0 -> 1 (called a survivor, then dead), 1 is 1 -> 0
-    "kind": pl.Enum(EXAMPLE_KINDS),
-    "success": pl.Boolean,
+    "kind": pl.Enum(EXAMPLE_KINDS),  # of example
+    "success": pl.Boolean,  # whether the prediction was turned
     "iteration": pl.Int32,  # at which the example was found, from 1
     "l0": pl.Int32,  # changed cells; of threat model charted hours of a measurement, whatever shows them
     "l1": pl.Float64,  # standardised units
     "linf": pl.Float64,  # standardised units
     "cost": pl.Float64,  # in multiples of the mean change from one charted hour to the next, summed over cells
-    "clean_probability": pl.Float64,
+    "clean_probability": pl.Float64,  # of death, of the unchanged input
     "probability": pl.Float64,  # of the perturbed input; null where the attack failed
     "gradients": pl.Int32,  # gradient evaluations spent on the sample
     "forwards": pl.Int32,  # forward passes without a gradient spent on the sample
@@ -97,9 +103,9 @@ EXAMPLES: Schema = {
 #: One row for each attacked sample and number of changed cells at which an example was found: the least it takes, each
 #: figure by itself.
 FRONTIER: Schema = {
-    "sample": pl.Int32,
-    "label": pl.Int8,
-    "predicted": pl.Int8,
+    "sample": pl.Int32,  # as in EXAMPLES
+    "label": pl.Int8,  # 1: died in hospital
+    "predicted": pl.Int8,  # direction, as in EXAMPLES
     "cells": pl.Int32,  # changed, exactly
     "l1": pl.Float64,  # standardised units
     "linf": pl.Float64,  # standardised units
@@ -108,19 +114,19 @@ FRONTIER: Schema = {
 
 #: One row for each charted value that a found example changes; none of threat model grid.
 EDITS: Schema = {
-    "sample": pl.Int32,
-    "kind": pl.Enum(EXAMPLE_KINDS),
+    "sample": pl.Int32,  # as in EXAMPLES
+    "kind": pl.Enum(EXAMPLE_KINDS),  # of example
     "minute": pl.Int32,  # since ICU admission
     "feature": pl.Enum([]),  # over the feature set
     "value": pl.Float64,  # in the measurement's unit
-    "edited": pl.Float64,
+    "edited": pl.Float64,  # what takes its place
     "slip": pl.String,  # kind of slip, of threat model data-entry
 }
 
 #: One row for each changed cell of each found example.
 PERTURBATIONS: Schema = {
-    "sample": pl.Int32,
-    "kind": pl.Enum(EXAMPLE_KINDS),
+    "sample": pl.Int32,  # as in EXAMPLES
+    "kind": pl.Enum(EXAMPLE_KINDS),  # of example
     "hour": pl.Int16,  # 0 is the first hour after ICU admission
     "feature": pl.Enum([]),  # over the feature set
     "observed": pl.Boolean,  # was the cell measured in this hour, or filled

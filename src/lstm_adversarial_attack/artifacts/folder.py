@@ -45,7 +45,7 @@ class Artifact:
 
     @property
     def digest(self) -> str:
-        """The manifest's digest: the name of the work."""
+        """The manifest's digest, the name of the work."""
         return self.manifest.digest
 
     def file(self, name: str) -> Path:

@@ -102,7 +102,9 @@ class AttackResult:
     """The examples of an attack and what they cost.
 
     Attributes:
-        first, sparsest, smallest: see `frames.EXAMPLES`.
+        first: see `frames.EXAMPLES`, as the next two.
+        sparsest: fewest changed cells, then the smallest L1.
+        smallest: the smallest L1.
         frontier: by size, the best examples at every number of changed cells, up to a number that was asked for.
         gradients: [sample] int32, gradient evaluations.
         forwards: [sample] int32, forward passes without a gradient.
