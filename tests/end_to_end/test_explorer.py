@@ -35,6 +35,11 @@ def said(page: Page) -> str:
     return page.locator("#explore-said").inner_text()
 
 
+def open_numbers(page: Page) -> None:
+    page.locator("#explore-numbers summary").click()
+    page.locator("#explore-numbers tbody tr").first.wait_for()  # the browser tells of the opening a little later
+
+
 def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
@@ -46,7 +51,7 @@ def test_it_can_be_read_by_everybody(browser: Browser, synthetic_run: Run, width
     page, errors, requests = open_page(browser, report_of(synthetic_run), bypass_csp=True, **look)
     assert page.locator("#chart-explorer svg.main-svg").count() > 0
     page.locator("#explore-also summary").click()
-    page.locator("#explore-numbers summary").click()
+    open_numbers(page)
     assert page.locator("#explore-numbers tbody tr").count() >= 48
     found = [v for v in Axe().run(page).response["violations"] if v["impact"] in SERIOUS]
     assert [(v["id"], v["nodes"][0]["html"]) for v in found] == []
@@ -133,7 +138,7 @@ def test_any_measurement_can_be_shown_beside(browser: Browser, synthetic_run: Ru
 
 def test_measured_and_filled_in_cells_look_different(browser: Browser, synthetic_run: Run) -> None:
     page, _, _ = open_page(browser, report_of(synthetic_run))
-    page.locator("#explore-numbers summary").click()
+    open_numbers(page)
     trace = "document.getElementById('chart-explorer').data[0]"
     symbols = page.evaluate(f"{trace}.marker.symbol")
     cells = page.locator("#explore-numbers table").first.locator("tbody tr td:nth-child(4)").all_inner_texts()
