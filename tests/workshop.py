@@ -54,6 +54,7 @@ _SMALLER = {
 #: No stages, and so without a section in a settings file.
 _MORE = {
     "audit": "--folds 2 --epochs 2 --hidden-units 8 --resamples 20",
+    "check-attack": "--methods random --seeds 1 --no-plain --max-samples 6 --evaluate.resamples 20",
     "cross-validate": "--folds 2 --seeds 1 --no-compare --resamples 20 --train.max-epochs 1",
 }
 #: Folders in which the reader has put data; here they lie elsewhere.
@@ -120,7 +121,7 @@ class Workshop:
         arguments = line.split()
         if words[1] in _MORE:
             arguments += _MORE[words[1]].split()
-        elif words[1] not in ("synthesize", "load-database", "merge-examples"):
+        elif words[1] not in ("synthesize", "load-database", "merge-examples", "compare", "transfer"):
             arguments += ["--settings", "quick.yaml"]
         if "--storage" in arguments:  # the command before it has made the same artifact with a journal
             arguments.append("--force")

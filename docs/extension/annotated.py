@@ -108,6 +108,8 @@ def values_of(annotation: Any, given: tuple[Meta, ...] = ()) -> str:
         return ", ".join(map(str, parts))
     if origin is list:
         return "one or more paths"
+    if origin is tuple:
+        return f"one or more of {values_of(parts[0])}"
     if annotation in (int, float):
         return _range("whole number" if annotation is int else "number", given)
     return {bool: "yes or no", str: "text", Path: "path"}[annotation]

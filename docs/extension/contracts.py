@@ -3,7 +3,7 @@
 - ``{options} COMMAND``: every option of a command, with default, values and explanation.
 - ``{columns} frames.STAYS``: the columns of a table that stages hand to one another.
 - ``{fields} artifacts.contents.Scaling``: the fields of a JSON file.
-- ``{tables} evaluate.tables._SCHEMAS``: the columns of several tables.
+- ``{tables} evaluate.tables.SCHEMAS``: the columns of several tables.
 - ``{stage} NAME``: what a stage takes and makes.
 """
 
@@ -164,7 +164,8 @@ class StageDirective(Directive):
     def written(self, name: str) -> list[nodes.Node]:
         """See `Directive`."""
         stage = load_stage(name)
-        optional = ", ".join(f"`{kind}`" for kind in stage.may_take)
+        several = [f"{kind} (any number)" for kind in stage.may_take_many]
+        optional = ", ".join(f"`{kind}`" for kind in (*stage.may_take, *several))
         takes = ", ".join(f"`{kind}`" for kind in stage.takes) or "a source of events"
         makes = f"`{stage.makes}`, schema version {SCHEMA_VERSIONS[stage.makes]}"
         rows = [("command", f"`lstm-aa {stage.name}`"), ("takes", takes), ("makes", makes)]

@@ -411,6 +411,34 @@ def _enforce_gate(report: Path) -> None:
 
 
 @app.command(group=_CHECKS)
+def transfer(
+    *,
+    dataset: Dataset,
+    model: Annotated[str, Parameter(help="Artifact of train: the model that judges.")],
+    examples: Annotated[str, Parameter(help="Artifact of attack on another model of the same dataset.")],
+    out: Out,
+    execution: Annotated[Execution, Flat] = Execution(),
+    force: Force = False,
+) -> None:
+    """Show the examples found on one model to another: a `transfer` artifact, for --transfers of `evaluate`.
+
+    Example: `lstm-aa transfer --dataset runs/1/dataset --model runs/2/model --examples runs/1/examples
+    --out runs/2/transfer`
+    """
+    from lstm_adversarial_attack.attack.transfer import STAGE, TransferSettings
+
+    carry_out(
+        STAGE,
+        settings=TransferSettings(),
+        inputs={"dataset": dataset, "model": model, "examples": examples},
+        out=out,
+        execution=checked(execution),
+        reporter=Reporter(),
+        force=force,
+    )
+
+
+@app.command(group=_CHECKS)
 def check_attack(
     run: Path,
     /,

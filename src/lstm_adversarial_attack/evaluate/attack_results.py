@@ -22,7 +22,7 @@ _BUDGETS = ("l0", "l1", "linf", "cost", "iteration")
 #: Of all that was found of a sample the best against each budget.
 BEST = "best"
 
-_CURVES = {
+CURVES_SCHEMA = {
     "direction": pl.String,
     "kind": pl.String,
     "against": pl.String,
@@ -46,7 +46,7 @@ def success_curves(inputs: EvaluationInputs, *, resamples: int, seed: int) -> pl
     Between two budgets the share is that of the lower one. Failures never succeed, so a curve ends at the success
     rate, at the largest budget that any example needed.
     """
-    frames = [pl.DataFrame(schema=_CURVES)]
+    frames = [pl.DataFrame(schema=CURVES_SCHEMA)]
     for direction in DIRECTIONS:
         for against in _BUDGETS:
             for kind in (*EXAMPLE_KINDS, *([BEST] if against != "iteration" else [])):
@@ -138,4 +138,4 @@ def _curve(values: npt.NDArray[np.float64], patients: pl.Series, resamples: int,
     budgets = np.concatenate([[0.0], budgets]) if values.size else budgets
     shares = patient_shares(values[:, None] <= budgets, patients, resamples=resamples, seed=seed)
     rows = [(float(budget), rate.value, rate.low, rate.high) for budget, rate in zip(budgets, shares, strict=True)]
-    return pl.DataFrame(rows, schema=list(_CURVES.items())[3:], orient="row")
+    return pl.DataFrame(rows, schema=list(CURVES_SCHEMA.items())[3:], orient="row")

@@ -23,7 +23,7 @@ CONDITIONS = ("clean", "attacked")
 #: Names of the labels, in their order.
 OUTCOMES = ("survived", "died")
 
-_ROC: dict[str, type[pl.DataType]] = {
+ROC_SCHEMA: dict[str, type[pl.DataType]] = {
     "condition": pl.String,
     "threshold": pl.Float64,
     "false_positive_rate": pl.Float64,
@@ -54,7 +54,7 @@ def classification_roc(inputs: EvaluationInputs) -> pl.DataFrame:
     for condition, probabilities in _probabilities(inputs).items():
         curve = roc_at_thresholds(inputs.attacked_predictions["label"], probabilities, inputs.threshold)
         rows += [(condition, *point) for point in zip(curve.thresholds, curve.x, curve.y, strict=True)]
-    return pl.DataFrame(rows, schema=_ROC, orient="row")
+    return pl.DataFrame(rows, schema=ROC_SCHEMA, orient="row")
 
 
 def _probabilities(inputs: EvaluationInputs) -> Mapping[str, npt.ArrayLike]:

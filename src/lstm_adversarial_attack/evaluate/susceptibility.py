@@ -35,7 +35,7 @@ Integers = npt.NDArray[np.int64]
 #: How many measurements and hours are named as the most susceptible.
 TOP = 3
 
-_CELLS = {
+CELLS_SCHEMA = {
     "direction": pl.String,
     "kind": pl.String,
     "hour": pl.Int16,
@@ -128,7 +128,7 @@ def cells_table(inputs: EvaluationInputs, found: list[Condition], *, resamples: 
                 **{k: v.ravel() for k, v in cell_quantities(condition, hours, features)._asdict().items()},
                 **_cell_intervals(inputs, condition, resamples, seed),
             },
-            schema=_CELLS,
+            schema=CELLS_SCHEMA,
             strict=False,
         )
         for condition in found

@@ -7,20 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from lstm_adversarial_attack.evaluate.attack_results import success_curves
-from lstm_adversarial_attack.evaluate.checks import (
-    attack_comparison_curves,
-    attacks_table,
-    rank_agreement_of_others,
-    transfer_table,
-)
-from lstm_adversarial_attack.evaluate.classification import classification_roc
+from lstm_adversarial_attack.evaluate import checks, observed_cells, smallest_edits, sturdy
+from lstm_adversarial_attack.evaluate.attack_results import CURVES_SCHEMA, success_curves
+from lstm_adversarial_attack.evaluate.classification import ROC_SCHEMA, classification_roc
 from lstm_adversarial_attack.evaluate.inputs import EvaluationInputs
-from lstm_adversarial_attack.evaluate.observed_cells import observed_cells
 from lstm_adversarial_attack.evaluate.results import Metrics, Susceptibility
-from lstm_adversarial_attack.evaluate.smallest_edits import smallest_edits
-from lstm_adversarial_attack.evaluate.sturdy import SturdyFigures
-from lstm_adversarial_attack.evaluate.susceptibility import Condition, cells_table
+from lstm_adversarial_attack.evaluate.susceptibility import CELLS_SCHEMA, Condition, cells_table
 from lstm_adversarial_attack.frames import SPLITS
 from lstm_adversarial_attack.metrics import (
     SUBGROUP_FIGURES,
@@ -37,7 +29,8 @@ _INTERVAL = {"share": pl.Float64, "share_low": pl.Float64, "share_high": pl.Floa
 _FIGURE = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
 _QUANTILES = ("p25", "median", "p75", "p90")
 
-_SCHEMAS: dict[str, dict[str, Any]] = {
+#: The columns of every table, by its name.
+SCHEMAS: dict[str, dict[str, Any]] = {
     "cohort_flow": {
         "rule": pl.String,
         "description": pl.String,
@@ -112,6 +105,16 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         "sun_score": pl.Float64,
     },
     "susceptibility_hours": {**_RESULT_KEY, "hour": pl.Int64, **_INTERVAL},
+    "susceptibility_cells": CELLS_SCHEMA,
+    "susceptibility_sturdy": sturdy.SCHEMA,
+    "rank_agreement": sturdy.RANKS_SCHEMA,
+    "observed_cells": observed_cells.SCHEMA,
+    "smallest_edits": smallest_edits.SCHEMA,
+    "attack_curves": CURVES_SCHEMA,
+    "classification_roc": ROC_SCHEMA,
+    "other_attacks": checks.ATTACKS_SCHEMA,
+    "other_attack_curves": checks.CURVES_SCHEMA,
+    "transfer": checks.TRANSFER_SCHEMA,
 }
 
 
@@ -152,18 +155,20 @@ def tables(inputs: EvaluationInputs, metrics: Metrics, found: list[Condition]) -
             for hour, estimate in enumerate(result.hours)
         ],
     }
-    frames = {name: pl.DataFrame(rows[name], schema=_SCHEMAS[name], orient="row") for name in rows}
+    frames = {name: pl.DataFrame(rows[name], schema=SCHEMAS[name], orient="row") for name in rows}
     bootstrap = {"resamples": metrics.settings.resamples, "seed": metrics.settings.seed}
-    sturdy = SturdyFigures(inputs, **bootstrap)
+    figures = sturdy.SturdyFigures(inputs, **bootstrap)
     frames["attack_curves"] = success_curves(inputs, **bootstrap)
     frames["susceptibility_cells"] = cells_table(inputs, found, **bootstrap)
-    frames["susceptibility_sturdy"] = sturdy.table(found)
-    frames["rank_agreement"] = pl.concat([sturdy.rank_agreement(found), rank_agreement_of_others(inputs, **bootstrap)])
-    frames["observed_cells"] = observed_cells(inputs, found, **bootstrap)
-    frames["other_attacks"] = attacks_table(inputs, **bootstrap)
-    frames["other_attack_curves"] = attack_comparison_curves(inputs)
-    frames["transfer"] = transfer_table(inputs, **bootstrap)
-    frames["smallest_edits"] = smallest_edits(inputs, **bootstrap)
+    frames["susceptibility_sturdy"] = figures.table(found)
+    frames["rank_agreement"] = pl.concat(
+        [figures.rank_agreement(found), checks.rank_agreement_of_others(inputs, **bootstrap)]
+    )
+    frames["observed_cells"] = observed_cells.observed_cells(inputs, found, **bootstrap)
+    frames["other_attacks"] = checks.attacks_table(inputs, **bootstrap)
+    frames["other_attack_curves"] = checks.attack_comparison_curves(inputs)
+    frames["transfer"] = checks.transfer_table(inputs, **bootstrap)
+    frames["smallest_edits"] = smallest_edits.smallest_edits(inputs, **bootstrap)
     frames["classification_roc"] = classification_roc(inputs)
     return frames
 
