@@ -125,10 +125,15 @@ def percent_axis(axis: Any) -> None:
     axis.set_major_formatter(lambda share, _: f"{100 * share:.6g} %")
 
 
+#: So many times the least is the largest where 1, 2 and 5 of each decade would lie too close.
+_MANY_DECADES = 500
+
+
 def logarithmic(axes: Axes) -> None:
-    """Make the horizontal axis logarithmic, with plain numbers at 1, 2 and 5 of each decade."""
+    """Make the horizontal axis logarithmic, with plain numbers at 1, 2 and 5 of each decade; of many decades, at 1."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < _MANY_DECADES * low else (1,)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
 
