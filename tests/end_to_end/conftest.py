@@ -16,7 +16,6 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-_BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 KINDS = ("events", "dataset", "hyperparameters", "model", "attack-settings", "examples", "report")
 
 #: Small searches, so that a run takes seconds; what is tested does not depend on their size.

@@ -17,7 +17,7 @@ from lstm_adversarial_attack.artifacts import open_artifact
 from lstm_adversarial_attack.datasets import load_dataset
 from lstm_adversarial_attack.models import death_probability, load_model, predict_logits
 
-METHODS = ("random", "sigma-zero")
+METHODS = ("random", "random", "sigma-zero")  # one of them twice
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +125,17 @@ def test_the_gate_tells_by_its_exit_code(synthetic_run: Run, tmp_path: Path) -> 
     assert (tmp_path / "report" / "report.html").is_file()
     lenient = ("--min-auroc", 0, "--max-calibration-error", 1)
     assert call("evaluate", *made, *out, *lenient, "--enforce-gate").returncode == 0
+
+
+def test_a_shard_is_refused_before_any_work(synthetic_run: Run, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for kind in ("dataset", "model"):
+        (run / kind).symlink_to(synthetic_run.out / kind)
+    made = [f"--{kind}={synthetic_run.out / kind}" for kind in ("dataset", "model")]
+    shard = ("--shard", "1/2", "--steps", 10, "--chunk-size", 4, "--device", "cpu")
+    assert call("attack", *made, *shard, "--out", run / "examples").returncode == 0
+    done = call("check-attack", run)
+    assert done.returncode == 2
+    assert "shard 1/2" in done.stderr
+    assert not (run / "checks").exists()

@@ -21,9 +21,9 @@ from lstm_adversarial_attack.frames import BASELINE_PREDICTIONS, HISTORY, PREDIC
 from lstm_adversarial_attack.models import load_model
 from lstm_adversarial_attack.train.stage import predict
 
-PLANTED = ("heart_rate", "resp_rate", "spo2")
+PLANTED = ("heart_rate", "resp_rate", "sysbp")
 LAST_HOUR = 47
-#: Weight of every other cell of the last hour, where that of the planted ones is 1.
+#: Largest weight of every other cell of the last hour, where those of the planted ones are some 0.7.
 FAINT = 0.03
 
 
@@ -38,8 +38,8 @@ def planted_weights(weights: dict[str, torch.Tensor], features: tuple[str, ...])
     generator = torch.Generator().manual_seed(0)
     cell = slice(2 * units, 3 * units)
     wide[cell, : len(features)] = FAINT * (2 * torch.rand(units, len(features), generator=generator) - 1)
-    for unit, (name, sign) in enumerate(zip(PLANTED, (1.0, 1.0, -1.0), strict=True)):
-        wide[2 * units + unit, features.index(name)] = 0.7 * sign
+    for unit, (name, weight) in enumerate(zip(PLANTED, (0.7, 0.7, -0.77), strict=True)):
+        wide[2 * units + unit, features.index(name)] = weight
     bias = new["lstm.bias_ih_l0"]
     bias[:units], bias[units : 2 * units], bias[3 * units :] = 9.0, -9.0, 9.0
     new["output.weight"][:] = torch.tensor([[-2.0] * units, [2.0] * units])
@@ -60,7 +60,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     out = tmp_path_factory.mktemp("planted")
     made = Planted(out / "dataset", out / "model")
     for command in (
-        ["extract", "--source", "synthetic:1500", "--out", out / "events"],
+        ["extract", "--source", "synthetic:4000", "--out", out / "events"],
         ["preprocess", "--events", out / "events", "--out", made.dataset, "--test-share", "0.5"],
         ["train", "--dataset", made.dataset, "--out", out / "trained", "--inputs", "values", "--hidden-units", "3",
          "--no-bidirectional", "--pooling", "last", "--hours-per-step", "48", "--projection-units", "0",

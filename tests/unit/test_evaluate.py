@@ -418,7 +418,7 @@ class TestSusceptibility:
             "feature": "potassium",
             "examples": 2,
             "gpp": 1.0,
-            "gpp_low": 1.0,
+            "gpp_low": pytest.approx(0.025**0.5),  # of two patients, both
             "gpp_high": 1.0,
             "delta_clinical": 0.75,
             "delta_clinical_low": 0.5,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -61,6 +63,16 @@ def test_a_cell_without_a_bound_goes_as_far_as_it_takes() -> None:
     found = singles_of(problem(weights, 2.0, torch.inf, 0.25))
     assert found.change[0].tolist() == pytest.approx([2.25, 0.0, -4.25])  # beyond the boundary by a step
     assert found.peak[0].tolist() == [0, -1, 1]
+
+
+@pytest.mark.parametrize(("offset", "wanted"), [(0.4, 0.4), (-0.4, 0.6), (0.2, 1.2)])
+def test_the_first_of_steps_with_an_offset_is_found(offset: float, wanted: float) -> None:
+    weights = torch.zeros(HOURS, FEATURES)
+    weights[2, 1] = 1.0
+    asked = problem(weights, 0.35, 5.0, 1.0)
+    asked = replace(asked, grid=Grid(asked.grid.step, torch.full_like(asked.low, offset)))
+    asked = replace(asked, high=asked.grid.inward(asked.high), low=asked.grid.inward(asked.low))
+    assert singles_of(asked).change[:, 1].tolist() == pytest.approx([wanted, wanted])
 
 
 def test_costs_are_counted_and_nobody_is_turned_who_cannot_be() -> None:

@@ -11,11 +11,12 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import beta
 
 from lstm_adversarial_attack.evaluate.analysis import evaluate
 from lstm_adversarial_attack.evaluate.attack_results import best_needed
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS
-from lstm_adversarial_attack.evaluate.sturdy import Margins, _by_chance, margins_of
+from lstm_adversarial_attack.evaluate.sturdy import Margins, _by_chance, margins_of, shared_margins
 from lstm_adversarial_attack.frames import EXAMPLE_KINDS, FRONTIER
 from lstm_adversarial_attack.metrics import average_ranks, patient_median, patient_ratios, patient_shares, spearman
 from lstm_adversarial_attack.settings import EvaluateSettings
@@ -44,6 +45,18 @@ class TestBootstrap:
         if found.low is not None:
             assert min(values) <= found.low <= found.high <= max(values)
 
+    @pytest.mark.parametrize("patients", [2, 3, 10, 50])
+    def test_shares_of_none_and_all_have_the_exact_interval(self, patients):
+        nobody, everybody = patient_shares(
+            np.column_stack([np.zeros(patients), np.ones(patients)]), np.arange(patients), resamples=20
+        )
+        high = beta.ppf(0.975, 1, patients)  # Clopper and Pearson's upper end
+        assert (nobody.low, nobody.high) == (0, pytest.approx(high))
+        assert (everybody.low, everybody.high) == (pytest.approx(1 - high), 1)
+
+    def test_of_one_patient_nothing_is_said(self):
+        assert patient_shares(np.ones((3, 1)), [7, 7, 7])[0].low is None
+
     def test_no_values_have_no_median(self):
         assert patient_median([], []).value is None
 
@@ -71,6 +84,37 @@ class TestMargins:
     def test_groups(self):
         margins = Margins(np.array([1.0, 2.0, 4.0]))
         assert margins.group(np.array([0.9, 1.0, 1.9, 2.0, 4.0, 4.1])).tolist() == [-1, 0, 0, 1, 1, -1]
+
+    def test_sizes_that_mirror_confidence_alone_are_equal_or_undefined_at_matched_margin(self):
+        """The change grows with the margin, in both directions alike; each direction has ph where the other has not."""
+        inputs = plausible_inputs(4000)
+        found = inputs.examples.filter("success", pl.col("kind").cast(pl.String) == "sparsest").sort("sample")
+        none = {name: getattr(inputs, name).clear() for name in ("perturbations", "singles")}
+        inputs = dataclasses.replace(inputs, examples=found, **none)
+        group = shared_margins(inputs).group(margins_of(found["clean_probability"].to_numpy(), inputs.threshold))
+        group = np.maximum(group, 0)  # what lies outside the groups counts nowhere
+        first, second = inputs.feature_names[:2]
+        everybody = [(sample, first, 1.0 + g) for sample, g in zip(found["sample"], group, strict=True)]
+        apart = [
+            (sample, second, 1.0 + g)
+            for sample, label, g in zip(found["sample"], found["label"], group, strict=True)
+            if (label == 0) == (g <= 1)
+        ]
+        cells = pl.DataFrame(everybody + apart, schema=["sample", "feature", "size"], orient="row").select(
+            pl.col("sample").cast(pl.Int32),
+            kind=pl.lit("sparsest", pl.Enum(EXAMPLE_KINDS)),
+            hour=pl.lit(3, pl.Int16),
+            feature=pl.col("feature").cast(pl.Enum(inputs.feature_names)),
+            observed=pl.lit(True),
+            delta=pl.col("size").cast(pl.Float32),
+            original_clinical=pl.lit(1.0, pl.Float32),
+            delta_clinical=pl.col("size").cast(pl.Float32),
+        )
+        given = dataclasses.replace(inputs, perturbations=cells)
+        table = evaluate(given, EvaluateSettings(resamples=20)).tables["susceptibility_sturdy"]
+        alike = table.filter(feature=first)["delta_clinical_matched"].to_list()
+        assert alike == pytest.approx([2.5, 2.5])  # the mean of 1, 2, 3 and 4 in both directions
+        assert table.filter(feature=second)["delta_clinical_matched"].is_null().all()  # no group has both
 
     def test_a_share_that_mirrors_confidence_alone_is_equal_at_matched_margin(self):
         """Near the threshold one measurement is changed, far from it the other, in both directions alike."""
@@ -164,9 +208,19 @@ class TestSturdy:
         assert rows["ph"]["share_by_chance"] == pytest.approx(expected)
         assert rows["potassium"]["times_chance"] == pytest.approx(1 / expected)
 
-    def test_all_margins_equal_leaves_one_group(self):
+    def test_too_few_examples_are_not_matched(self):
         rows = self.rows()
-        assert rows["ph"]["share_matched"] == pytest.approx(rows["ph"]["share"])
+        assert rows["ph"]["share_matched"] is None
+        assert rows["ph"]["matched_examples"] == 0
+
+    def test_a_rank_is_within_its_interval_or_has_none(self):
+        table = evaluate(plausible_inputs(200), EvaluateSettings(resamples=50)).tables["susceptibility_sturdy"]
+        never = table.filter(share=0)
+        assert never.height
+        assert never["rank_low"].is_null().all()
+        others = table.filter(pl.col("share") > 0)
+        assert (others["rank_low"] <= others["rank"]).mean() > 0.95
+        assert (others["rank_high"] >= others["rank"]).mean() > 0.95
 
     def test_what_was_not_recorded_is_undefined(self):
         table = evaluate(tiny_inputs(), TINY).tables["susceptibility_sturdy"]

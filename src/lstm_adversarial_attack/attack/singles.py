@@ -15,7 +15,7 @@ from torch import Tensor
 from lstm_adversarial_attack.attack.problem import Grid, Problem
 
 _HOURS = 4
-_HALVINGS = 9
+_HALVINGS = 12
 #: Cells without a bound go so many times as far as the gradient says is needed.
 _UNBOUNDED = 8.0
 
@@ -49,7 +49,7 @@ class Singles:
 def singles_of(problem: Problem) -> Singles:
     """Return what single edits of each measurement do; where a prediction is wrong already, there is nothing to turn.
 
-    It costs one gradient, and forward passes: 8 for each feature at most, and 9 for each of those that turn.
+    It costs one gradient, and forward passes: 8 for each feature at most, and 12 more for each of these that turns.
     """
     samples, hours, features = problem.values.shape
     shape = (samples, hours, features)
@@ -101,30 +101,35 @@ def _least_turning(problem: Problem, hour: Tensor, full: Tensor) -> Tensor:
     rows, columns = (full != 0).nonzero(as_tuple=True)
     cells = hour[rows, columns] * full.shape[1] + columns
     whole = full[rows, columns]
-    turned = _margins(problem.at(rows), cells, whole) < 0
+    turned = _margins(problem, rows, cells, whole) < 0
     found = torch.full_like(full, torch.inf)
     rows, columns, cells, above = rows[turned], columns[turned], cells[turned], whole[turned]
-    here, below = problem.at(rows), torch.zeros_like(above)
+    below = torch.zeros_like(above)
     for _ in range(_HALVINGS):
-        middle = _on_steps(here, cells, (below + above) / 2)
-        turns = (_margins(here, cells, middle) < 0) & (middle != 0) & (middle.abs() < above.abs())
-        above, below = torch.where(turns, middle, above), torch.where(turns, below, middle)
+        middle = _between(problem, rows, cells, below, above)
+        inside = (middle.abs() > below.abs()) & (middle.abs() < above.abs())
+        turns = (_margins(problem, rows, cells, middle) < 0) & inside
+        above, below = torch.where(turns, middle, above), torch.where(turns | ~inside, below, middle)
     found[rows, columns] = above
     return found
 
 
-def _on_steps(problem: Problem, cells: Tensor, change: Tensor) -> Tensor:
-    """Return changes [edit] on the grid of the problem, no smaller than given."""
+def _between(problem: Problem, rows: Tensor, cells: Tensor, below: Tensor, above: Tensor) -> Tensor:
+    """Return changes [edit] halfway between two, on the steps of the problem; one of both where there is none."""
+    middle = (below + above) / 2
     if problem.grid is None:
-        return change
-    step, offset = (one.gather(1, cells[:, None]) for one in (problem.grid.step, problem.grid.offset))
-    return Grid(step, offset).outward(change[:, None])[:, 0]
+        return middle
+    grid = Grid(problem.grid.step[rows, cells], problem.grid.offset[rows, cells])
+    outward = grid.outward(middle)
+    # Halfway lies in the last step: what is left is the next change that is smaller than the upper end.
+    smaller = grid.inward(above - above.sign() * grid.step / 2)
+    return torch.where(outward.abs() < above.abs(), outward, smaller)
 
 
-def _margins(problem: Problem, cells: Tensor, change: Tensor) -> Tensor:
-    """Return the margins [edit] of edits of single cells; each edit is a row of ``problem``."""
+def _margins(problem: Problem, rows: Tensor, cells: Tensor, change: Tensor) -> Tensor:
+    """Return the margins [edit] of edits of single cells of the samples at ``rows``."""
     parts = []
     for part in torch.split(torch.arange(len(cells), device=cells.device), problem.batch):
         delta = problem.low.new_zeros(len(part), problem.low.shape[1])
-        parts.append(problem.at(part).margin(delta.scatter_(1, cells[part, None], change[part, None])))
+        parts.append(problem.at(rows[part]).margin(delta.scatter_(1, cells[part, None], change[part, None])))
     return torch.cat(parts) if parts else change.new_empty(0)

@@ -20,7 +20,8 @@ from lstm_adversarial_attack.settings import AttackSettings, EvaluateSettings, E
 from lstm_adversarial_attack.stage import Stage, carry_out, load_stage, numbered
 
 _RUN = ("dataset", "model", "examples")
-_SEARCHES = ("hyperparameters", "attack-settings")
+#: Searches, and what is made with what they found.
+_SEARCHES = {"hyperparameters": "model", "attack-settings": "examples"}
 #: A plain network: one direction, values and masks of every hour, its last state.
 _PLAIN: dict[str, Any] = {
     "inputs": "masks",
@@ -58,11 +59,16 @@ class _Checks:
             reporter=self.reporter,
         ).artifact.path
 
+    @property
+    def few(self) -> AttackSettings:
+        """The run's own attack, on so many samples as a check is made on."""
+        return replace(self.attack, max_samples=self.settings.max_samples, misclassified=False, chunk_size=0)
+
     def attacks(self) -> Iterator[tuple[str, AttackSettings]]:
         """Yield the other attacks on this model, by the name of their folder."""
-        few = replace(self.attack, max_samples=self.settings.max_samples, misclassified=False, shard="", chunk_size=0)
-        yield "examples-steps-doubled", replace(few, steps=2 * self.attack.steps)
-        for method in self.settings.methods:
+        few = self.few
+        yield "examples-steps-doubled", replace(few, steps=2 * few.steps)
+        for method in dict.fromkeys(self.settings.methods):
             if method != self.attack.method:
                 yield (
                     f"examples-{method}",
@@ -112,6 +118,11 @@ def check_attack(
     card = artifacts["examples"].json("attack.json", AttackCard)
     if card.settings["threat"] == "data-entry":
         raise UserError(f"{run}: threat model data-entry tries everything; there is no search to check")
+    if card.settings["shard"]:
+        raise UserError(
+            f"{run}: its examples are shard {card.settings['shard']} of the samples; join all of them first, with "
+            "lstm-aa merge-examples"
+        )
     if artifacts["examples"].manifest.inputs["model"] != artifacts["model"].digest:
         raise UserError(f"{run}: its examples are of another model; finish the run first")
     trained = artifacts["model"].json("model.json", ModelCard).settings
@@ -133,8 +144,12 @@ def check_attack(
         more, moved = _on_model(checks, here, attack, name, given)
         others.append(more)
         transfers += moved
-    searches = {kind: run / kind for kind in _SEARCHES if kind in _made_with(artifacts)}
-    inputs = {**here, **searches, **numbered("other-examples", others), **numbered("transfers", transfers)}
+    inputs = {
+        **here,
+        **_searches(run, artifacts),
+        **numbered("other-examples", others),
+        **numbered("transfers", transfers),
+    }
     return checks.carry_out(load_stage("evaluate"), "report", evaluate, inputs) / "report.html"
 
 
@@ -145,8 +160,7 @@ def _on_model(
     from lstm_adversarial_attack.attack.transfer import STAGE, TransferSettings
 
     model = checks.carry_out(load_stage("train"), f"model-{name}", given, {"dataset": here["dataset"]})
-    few = replace(checks.attack, max_samples=checks.settings.max_samples, misclassified=False, shard="", chunk_size=0)
-    examples = checks.carry_out(attack, f"examples-{name}", few, {"dataset": here["dataset"], "model": model})
+    examples = checks.carry_out(attack, f"examples-{name}", checks.few, {"dataset": here["dataset"], "model": model})
     pairs = {f"transfer-to-{name}": (model, here["examples"]), f"transfer-from-{name}": (here["model"], examples)}
     moved = [
         checks.carry_out(
@@ -157,5 +171,11 @@ def _on_model(
     return examples, moved
 
 
-def _made_with(artifacts: Mapping[str, Artifact]) -> set[str]:
-    return {*artifacts["model"].manifest.inputs, *artifacts["examples"].manifest.inputs}
+def _searches(run: Path, artifacts: Mapping[str, Artifact]) -> dict[str, Path]:
+    """Return the folders of the searches that model and examples were made with, where the run still has them."""
+    found = {}
+    for kind, user in _SEARCHES.items():
+        wanted = artifacts[user].manifest.inputs.get(kind)
+        if wanted and (run / kind).is_dir() and open_artifact(run / kind, kind).digest == wanted:
+            found[kind] = run / kind
+    return found

@@ -17,12 +17,7 @@ Methods = Annotated[tuple[AttackMethod, ...], Parameter(consume_multiple=True)]
 class CheckAttackSettings:
     """Which checks are made."""
 
-    methods: Annotated[tuple[AttackMethod, ...], Parameter(consume_multiple=True)] = (
-        "random",
-        "gradient-free",
-        "ista",
-        "sigma-zero",
-    )
+    methods: Methods = ("random", "gradient-free", "ista", "sigma-zero")
     """Other methods that attack the same samples; random and gradient-free are controls, which should do worse."""
 
     seeds: Annotated[int, Meta(ge=0, le=100)] = 2

@@ -8,6 +8,7 @@ to other models. What is compared is always of the same samples.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,10 @@ from lstm_adversarial_attack.frames import EXAMPLES, PERTURBATIONS, TRANSFERS, w
 from lstm_adversarial_attack.metrics import Estimate, estimate_of, patient_shares, resampled_ratios, spearman
 
 #: Settings that say how an attack was carried out, not what it was.
-_WAYS = ("max_samples", "chunk_size", "shard")
+_WAYS = ("max_samples", "misclassified", "chunk_size", "shard")
 #: Settings of training that change no weight.
 _NOT_OF_WEIGHTS = ("baselines", "resamples", "calibration")
-_MOST_NAMED = 2
+_MOST_NAMED = 3
 THIS = "this attack"
 
 _SHARES = ("success", "sparser", "this_sparser")
@@ -78,6 +79,8 @@ def other_attacks(
             attack = _attack(artifact, base, card, features)
             if artifact.digest in known:
                 raise UserError(f"{artifact.path}: holds the same examples as another that was given")
+            if attack.name in known.values():
+                attack = replace(attack, name=f"{attack.name} ({artifact.digest[:8]})")
             known[artifact.digest] = attack.name
             attacks.append(attack)
         else:
@@ -100,7 +103,9 @@ def other_attacks(
 def model_name(this: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """Return a name of the ``other`` model by what sets its training apart from that of ``this``."""
     differing = _differing(this, other, _NOT_OF_WEIGHTS)
-    return f"model with {differing}" if differing else "this model"
+    if len(differing) > _MOST_NAMED:
+        return f"model of {len(differing)} other settings"
+    return f"model with {', '.join(differing)}" if differing else "this model"
 
 
 def _attack(artifact: Artifact, base: Artifact, this: AttackCard, features: tuple[str, ...]) -> OtherAttack:
@@ -109,8 +114,12 @@ def _attack(artifact: Artifact, base: Artifact, this: AttackCard, features: tupl
     card = artifact.json("attack.json", AttackCard)
     same = artifact.manifest.inputs.get("model") == base.manifest.inputs.get("model")
     words = [] if same else [model_name(this.model, card.model)]
-    differing = _differing(this.settings, card.settings, _WAYS)
-    words += [differing] if differing else []
+    if card.settings["split"] != this.settings["split"]:
+        raise UserError(
+            f"{artifact.path}: of the {card.settings['split']} split, and {base.path} of the {this.settings['split']} "
+            "split; nothing could be compared"
+        )
+    words += _differing(this.settings, card.settings, _WAYS)
     examples = artifact.frame("examples.parquet", EXAMPLES)
     wrong = examples.filter(pl.col("label") != pl.col("predicted")).select("sample").unique()
     cells = artifact.frame("perturbations.parquet", with_features(PERTURBATIONS, features))
@@ -123,14 +132,11 @@ def _attack(artifact: Artifact, base: Artifact, this: AttackCard, features: tupl
     )
 
 
-def _differing(this: Mapping[str, Any], other: Mapping[str, Any], without: tuple[str, ...]) -> str:
+def _differing(this: Mapping[str, Any], other: Mapping[str, Any], without: tuple[str, ...]) -> list[str]:
     """Return the settings that ``other`` was given and that differ, in words, such as ``method random``."""
     names = [n for n, value in other.items() if n not in without and value is not None and this.get(n) != value]
     names.sort(key=lambda name: name != "method")
-    words = [f"{name.replace('_', ' ')} {_shown(other[name])}" for name in names]
-    more = len(words) - _MOST_NAMED
-    named = ", ".join(words[:_MOST_NAMED])
-    return named if more <= 0 else f"{named} and {more} other setting{'s' if more > 1 else ''}"
+    return [f"{name.replace('_', ' ')} {_shown(other[name])}" for name in names]
 
 
 def _shown(value: Any) -> str:
@@ -177,15 +183,24 @@ def attacks_table(inputs: EvaluationInputs, *, resamples: int, seed: int) -> pl.
 
 
 def attack_comparison_curves(inputs: EvaluationInputs) -> pl.DataFrame:
-    """Return success against changed cells of every attack on this model, over the samples that all attacked."""
+    """Return success against changed cells of every attack on this model, over the samples that all attacked.
+
+    An attack on none of these samples is left out.
+    """
     others = [other for other in inputs.others if other.same_model and other.threat == inputs.threat]
     rows = []
     for direction in DIRECTIONS if others else ():
         frames = {THIS: of_kind(inputs.examples, direction, "sparsest")}
         frames |= {other.name: of_kind(other.examples, direction, "sparsest") for other in others}
         common = frames[THIS].select("sample")
-        for frame in frames.values():
-            common = common.join(frame, on="sample", how="semi")
+        for name in list(frames):
+            shared = common.join(frames[name], on="sample", how="semi")
+            if shared.height:
+                common = shared
+            else:
+                del frames[name]  # of none of these samples
+        if len(frames) == 1:
+            continue
         for name, frame in frames.items():
             cells = needed(frame.join(common, on="sample", how="semi"), "l0")
             budgets = [0.0, *np.unique(cells[np.isfinite(cells)]).tolist()] if cells.size else []

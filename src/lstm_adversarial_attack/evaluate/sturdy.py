@@ -7,7 +7,7 @@ gradient is. So beside the share of examples that change a measurement stand
 - its rank among the measurements, with the interval that resampled patients give it;
 - the share and the mean change **at matched margin**: examples are grouped by the margin of the unperturbed prediction,
   ``|logit p - logit threshold|``, into quarters of the direction with fewer of them, and the groups count alike in both
-  directions (direct standardisation);
+  directions (direct standardisation), each figure over the groups in which both directions have it;
 - the share **by chance**: where as many cells were drawn by lot from those that may change;
 - the share of **saliency**: of the absolute gradient of the unperturbed input (Simonyan et al. 2014), what falls on the
   measurement, on average over samples.
@@ -23,7 +23,15 @@ import polars as pl
 
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS, Direction, EvaluationInputs
 from lstm_adversarial_attack.evaluate.susceptibility import Condition, touched
-from lstm_adversarial_attack.metrics import Estimate, average_ranks, estimate_of, resampled_ratios, spearman
+from lstm_adversarial_attack.frames import EXAMPLE_KINDS
+from lstm_adversarial_attack.metrics import (
+    Estimate,
+    average_ranks,
+    estimate_of,
+    patient_shares,
+    resampled_ratios,
+    spearman,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -81,22 +89,31 @@ def margins_of(probabilities: Floats, threshold: float) -> Floats:
 
 
 def shared_margins(inputs: EvaluationInputs) -> Margins | None:
-    """Return the groups of margins in which both directions were attacked; None where they share none."""
+    """Return the groups of margins in which both directions were attacked; None where they share too few samples."""
     attacked = inputs.examples.unique("sample").sort("sample")
     sides = [
         margins_of(attacked.filter(pl.col("label") == d.label)["clean_probability"].to_numpy(), inputs.threshold)
         for d in DIRECTIONS
     ]
     sides = [side for side in sides if side.size]
-    if not sides:
+    if len(sides) < len(DIRECTIONS):
         return None
     low, high = max(side.min() for side in sides), min(side.max() for side in sides)
     fewest = min(([x for x in side if low <= x <= high] for side in sides), key=len)
-    if not fewest:
+    groups = min(_GROUPS, len(fewest) // _LEAST)
+    if groups == 0:
         return None
-    groups = max(1, min(_GROUPS, len(fewest) // _LEAST))
     inner = np.quantile(fewest, np.arange(1, groups) / groups)
     return Margins(np.concatenate([[low], inner, [high]]))
+
+
+@dataclass(frozen=True)
+class _Matched:
+    """Share and mean change at matched margin, [1 + resamples, measurement], and of how many examples."""
+
+    share: Floats
+    delta: Floats
+    examples: int
 
 
 class SturdyFigures:
@@ -117,7 +134,11 @@ class SturdyFigures:
 
     def table(self, found: list[Condition]) -> pl.DataFrame:
         """Return a row for each direction, kind and measurement, `SCHEMA`."""
-        rows = [row for condition in found if condition.subjects.size for row in self._rows(condition)]
+        rows: list[tuple[object, ...]] = []
+        for kind in EXAMPLE_KINDS:
+            both = {c.direction.key: c for c in found if c.kind == kind and c.subjects.size}
+            matched = self._matched(both)
+            rows += [row for key, condition in both.items() for row in self._rows(condition, matched.get(key))]
         return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
     def rank_agreement(self, found: list[Condition]) -> pl.DataFrame:
@@ -151,14 +172,8 @@ class SturdyFigures:
         estimate = estimate_of(correlation, np.unique(condition.subjects).size)
         return direction.key, condition.kind, name, condition.subjects.size, *_ends(estimate)
 
-    def _rows(self, condition: Condition) -> list[tuple[object, ...]]:
-        features = len(self._inputs.features)
-        hits = touched(condition, condition.feature, features).astype(np.float64)
-        ones = np.ones(hits.shape)
-        size, count = np.zeros((2, *hits.shape))
-        place = (condition.example, condition.feature)
-        np.add.at(size, place, np.abs(condition.delta_clinical))
-        np.add.at(count, place, 1)
+    def _rows(self, condition: Condition, matched: _Matched | None) -> list[tuple[object, ...]]:
+        hits, ones, size, count = self._columns(condition)
         yardsticks = self._yardsticks(condition)
         chance, saliency = yardsticks.get("chance"), yardsticks.get("saliency")
         columns = [(hits, ones), (size, count)]
@@ -171,14 +186,16 @@ class SturdyFigures:
         nothing = np.full_like(share, np.nan)
         times = next(blocks) if chance is not None else nothing
         salient = next(blocks) if saliency is not None else nothing
-        group = self._group(condition)
-        matched = (self._matched(condition, group, hits, ones), self._matched(condition, group, size, count))
+        alike = matched or _Matched(nothing, nothing, 0)
         ranks = average_ranks(share)
         people = np.unique(condition.subjects).size
         rows: list[tuple[object, ...]] = []
         for column, feature in enumerate(self._inputs.features):
-            figures = (share, matched[0], delta, matched[1], times, salient)
+            figures = (share, alike.share, delta, alike.delta, times, salient)
             estimates = [estimate_of(figure[:, column], people) for figure in figures]
+            if share[0, column] in (0, 1):  # of which resampling says nothing
+                estimates[0] = patient_shares(hits[:, [column]], condition.subjects, **self._bootstrap)[0]
+            rank = estimate_of(ranks[:, column], people)
             rows.append(
                 (
                     condition.direction.key,
@@ -186,38 +203,63 @@ class SturdyFigures:
                     feature.name,
                     feature.measurement.unit,
                     condition.subjects.size,
-                    int((group >= 0).sum()),
-                    *_ends(estimate_of(ranks[:, column], people)),
+                    alike.examples,
+                    rank.value,
+                    # Measurements that are never changed share the last rank, with more or fewer others by resample.
+                    *((rank.low, rank.high) if share[0, column] else (None, None)),
                     None if chance is None else float(chance[:, column].mean()),
                     *(end for estimate in estimates for end in _ends(estimate)),
                 )
             )
         return rows
 
-    def _group(self, condition: Condition) -> npt.NDArray[np.int64]:
-        """Return the group of margins of each example, -1 where it is in none."""
-        if self._margins is None:
-            return np.full(condition.subjects.size, -1)
-        return self._margins.group(margins_of(condition.clean_probability, self._inputs.threshold))
+    def _columns(self, condition: Condition) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return by example and measurement: whether it is changed, 1, the sum of changes, how many cells."""
+        hits = touched(condition, condition.feature, len(self._inputs.features)).astype(np.float64)
+        size, count = np.zeros((2, *hits.shape))
+        place = (condition.example, condition.feature)
+        np.add.at(size, place, np.abs(condition.delta_clinical))
+        np.add.at(count, place, 1)
+        return hits, np.ones(hits.shape), size, count
 
-    def _matched(self, condition: Condition, group: npt.NDArray[np.int64], above: Floats, below: Floats) -> Floats:
-        """Return ratios with all groups of margins counting alike, [1 + resamples, measurement].
+    def _matched(self, both: dict[str, Condition]) -> dict[str, _Matched]:
+        """Return the figures at matched margin by direction; none where the directions have no groups in common.
 
-        A group in which a ratio is undefined is left out of its mean.
+        A figure is the mean over those groups in which it is defined in both directions; where that is none, or in a
+        resample one of them is empty, it is undefined.
         """
-        masks = [group == g for g in range(0 if self._margins is None else len(self._margins.edges) - 1)]
-        if not any(mask.any() for mask in masks):
-            return np.full((1 + self._bootstrap["resamples"], above.shape[1]), np.nan)
-        parts = [(above * mask[:, None], below * mask[:, None]) for mask in masks]
-        numerators, denominators = (np.hstack([part[side] for part in parts]) for side in (0, 1))
-        found = resampled_ratios(numerators, denominators, condition.subjects, **self._bootstrap)
-        groups = np.split(found, len(parts), axis=1)
-        ratios = np.stack(groups)
-        defined = np.isfinite(ratios)
-        counted = defined.sum(axis=0)
-        total = np.where(defined, ratios, 0.0).sum(axis=0)
-        mean: Floats = np.divide(total, counted, out=np.full_like(total, np.nan), where=counted > 0)
-        return mean
+        if self._margins is None or len(both) < len(DIRECTIONS):
+            return {}
+        groups = {key: self._margins.group(self._margin(condition)) for key, condition in both.items()}
+        ratios = {key: self._by_group(condition, groups[key]) for key, condition in both.items()}
+        shared = [
+            np.logical_and.reduce([np.isfinite(of_one[figure][:, 0]) for of_one in ratios.values()])
+            for figure in (0, 1)
+        ]
+        found = {}
+        for key, of_one in ratios.items():
+            means = []
+            for figure in (0, 1):
+                used, values = shared[figure][:, None], of_one[figure]
+                groups_used = used.sum(axis=0)
+                total = np.where(used, values, 0.0).sum(axis=0)
+                means.append(np.divide(total, groups_used, out=np.full_like(total, np.nan), where=groups_used > 0))
+            found[key] = _Matched(means[0], means[1], int((groups[key] >= 0).sum()))
+        return found
+
+    def _margin(self, condition: Condition) -> Floats:
+        return margins_of(condition.clean_probability, self._inputs.threshold)
+
+    def _by_group(self, condition: Condition, group: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """Return share and mean change of each group of margins, both [group, 1 + resamples, measurement]."""
+        assert self._margins is not None
+        masks = [(group == g)[:, None] for g in range(len(self._margins.edges) - 1)]
+        hits, ones, size, count = self._columns(condition)
+        pairs = [(hits, ones), (size, count)]
+        above, below = (np.hstack([pair[side] * mask for pair in pairs for mask in masks]) for side in (0, 1))
+        found = resampled_ratios(above, below, condition.subjects, **self._bootstrap)
+        parts = np.stack(np.split(found, 2 * len(masks), axis=1))
+        return parts[: len(masks)], parts[len(masks) :]
 
     def _yardsticks(self, condition: Condition) -> dict[str, Floats]:
         """Return the shares by chance and of saliency, [example, measurement], where single edits were recorded."""

@@ -139,7 +139,7 @@ def cells_table(inputs: EvaluationInputs, found: list[Condition], *, resamples: 
 def _cell_intervals(
     inputs: EvaluationInputs, condition: Condition, resamples: int, seed: int
 ) -> dict[str, list[float | None]]:
-    """Return the mean change of every cell, and the intervals; cells that are never changed have none but 0 to 0."""
+    """Return the mean change of every cell, and the intervals; a cell that is never changed has none of the former."""
     cell = condition.hour * len(inputs.features) + condition.feature
     changed, place = np.unique(cell, return_inverse=True)
     hits, size = np.zeros((2, condition.subjects.size, changed.size))
@@ -147,10 +147,11 @@ def _cell_intervals(
     size[condition.example, place] = np.abs(condition.delta_clinical)
     shares = patient_shares(hits, condition.subjects, resamples=resamples, seed=seed)
     means = patient_ratios(size, hits, condition.subjects, resamples=resamples, seed=seed)
-    least = 0.0 if np.unique(condition.subjects).size > 1 else None  # an interval needs two patients
+    never = np.zeros((condition.subjects.size, 1))
+    (unchanged,) = patient_shares(never, condition.subjects, resamples=resamples, seed=seed)
     columns: dict[str, list[float | None]] = {
-        "gpp_low": [least] * inputs.cells,
-        "gpp_high": [least] * inputs.cells,
+        "gpp_low": [unchanged.low] * inputs.cells,
+        "gpp_high": [unchanged.high] * inputs.cells,
         **{f"delta_clinical{end}": [None] * inputs.cells for end in ("", "_low", "_high")},
     }
     for at, rate, mean in zip(changed.tolist(), shares, means, strict=True):

@@ -12,6 +12,7 @@ from lstm_adversarial_attack.artifacts.contents import Access
 
 _IDS = ("subject_id", "hadm_id", "stay_id")
 #: Digest of the `_IDS` of all 136 ICU stays of the MIMIC-III demo 1.4, which is openly licensed.
+_CHALLENGE = (132_539, 163_037)  # first and last RecordID of sets a, b and c of the Challenge 2012
 _DEMO = "06b076e06806f75c85d95590303b53fab001ded272c35e9fda15806f9f0e3cca"
 
 
@@ -27,7 +28,10 @@ def access_of(source: str, stays: pl.DataFrame) -> Access:
     """
     if source == "synthetic":
         return "synthetic"
-    return "open" if source == "challenge-2012" or digest_of_stays(stays) == _DEMO else "unknown"
+    if source == "challenge-2012":
+        inside = stays["stay_id"].is_between(*_CHALLENGE).all()
+        return "open" if len(stays) and inside else "unknown"
+    return "open" if digest_of_stays(stays) == _DEMO else "unknown"
 
 
 def digest_of_stays(stays: pl.DataFrame) -> str:

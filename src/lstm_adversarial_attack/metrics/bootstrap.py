@@ -18,6 +18,8 @@ Integers = npt.NDArray[np.int64]
 #: Samples times resamples held at once: 16 MiB for each array of a block.
 BLOCK_CELLS = 2**21
 INTERVAL_PERCENT = (2.5, 97.5)
+#: Of the one side that the interval of a share of 0 or 1 has.
+_CONFIDENCE = 0.975
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -33,6 +35,8 @@ def patient_shares(
 ) -> list[Estimate]:
     """Return the share of samples that each column of ``hits`` marks, with intervals over patients.
 
+    Intervals are percentiles of resamples; those of shares of 0 and 1 are exact, over the number of patients.
+
     Args:
         hits: booleans, ``[sample, column]``.
         patients: who the sample belongs to, ``[sample]``.
@@ -43,7 +47,17 @@ def patient_shares(
         ValueError: the shapes do not fit together.
     """
     marked = np.asarray(hits, dtype=np.float64)
-    return patient_ratios(marked, np.ones(marked.shape), patients, resamples=resamples, seed=seed)
+    found = patient_ratios(marked, np.ones(marked.shape), patients, resamples=resamples, seed=seed)
+    people = np.unique(np.asarray(patients)).size
+    return [_exact(estimate, people) for estimate in found]
+
+
+def _exact(share: Estimate, patients: int) -> Estimate:
+    """Return a share of 0 or 1 with its exact interval (Clopper and Pearson 1934), as resampling cannot vary it."""
+    if share.low is None or share.value not in (0.0, 1.0):
+        return share
+    rest = 1 - (1 - _CONFIDENCE) ** (1 / patients)
+    return Estimate(share.value, 0.0, rest) if share.value == 0 else Estimate(share.value, 1 - rest, 1.0)
 
 
 def patient_ratios(
