@@ -16,6 +16,7 @@ from lstm_adversarial_attack.artifacts.contents import Access, DataSource, Scali
 from lstm_adversarial_attack.evaluate.analysis import EvaluationInputs, evaluate
 from lstm_adversarial_attack.evaluate.explorer import Explorer, chosen_samples, explorer_of
 from lstm_adversarial_attack.evaluate.shown_samples import perturbed
+from lstm_adversarial_attack.extract.access import access_of
 from lstm_adversarial_attack.frames import EDITS, EXAMPLE_KINDS, EXAMPLES, with_features
 from lstm_adversarial_attack.settings import EvaluateSettings
 from unit.test_evaluate import HOURS, tiny_inputs
@@ -180,3 +181,13 @@ class TestShown:
         assert found is not None
         assert len(found.samples) == 1
         assert ["shows 1 samples" in words for words in heard] == [True]
+
+
+@pytest.mark.parametrize(
+    ("records", "access"), [([132_539, 163_037], "open"), ([132_539, 7], "unknown"), ([], "unknown")]
+)
+def test_records_of_somebody_else_in_the_challenge_s_form_are_not_taken_for_open(
+    records: list[int], access: str
+) -> None:
+    stays = pl.DataFrame({"stay_id": records}, schema={"stay_id": pl.Int64})
+    assert access_of("challenge-2012", stays) == access
