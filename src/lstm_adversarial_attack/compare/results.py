@@ -13,8 +13,8 @@ import polars as pl
 from lstm_adversarial_attack.compare.differences import Differing, differing, unknown_stages
 from lstm_adversarial_attack.compare.runs import Run
 from lstm_adversarial_attack.evaluate.inputs import DIRECTIONS
-from lstm_adversarial_attack.evaluate.results import AttackOutcome, Gate
-from lstm_adversarial_attack.metrics import PAIRED_FIGURES, Difference, Estimate, paired_differences
+from lstm_adversarial_attack.evaluate.results import AttackOutcome, Gate, finite
+from lstm_adversarial_attack.metrics import PAIRED_FIGURES, Difference, Estimate, paired_differences, spearman
 
 #: Ranks of fewer measurements say nothing.
 _LEAST_RANKED = 3
@@ -136,17 +136,11 @@ def tables_of(runs: Sequence[Run], comparison: Comparison) -> dict[str, pl.DataF
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Return Spearman's rank correlation, equal values sharing their mean rank; None where it is undefined.
-
-    It is the correlation of the ranks (Spearman, American Journal of Psychology 15, 72-101, 1904), and undefined of
-    fewer than three pairs or where all values of a side are equal.
-    """
+    """Return Spearman's rank correlation, as `metrics.spearman`; None of fewer than three pairs, or undefined."""
     if len(first) < _LEAST_RANKED:
         return None
-    a, b = (pl.Series(values, dtype=pl.Float64).rank("average").to_numpy() for values in (first, second))
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return None
-    return float(np.corrcoef(a, b)[0, 1])
+    (found,) = spearman(np.array([first], dtype=float), np.array([second], dtype=float))
+    return finite(found)
 
 
 def _paired(run: Run, first: Run) -> Paired:
