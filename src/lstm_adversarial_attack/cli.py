@@ -13,7 +13,7 @@ import cyclopts
 from cyclopts import App, Group, Parameter
 from cyclopts.argument import ArgumentCollection
 
-from lstm_adversarial_attack import __version__
+from lstm_adversarial_attack import __version__, kubeflow
 from lstm_adversarial_attack.audit.settings import AuditSettings
 from lstm_adversarial_attack.check_attack.settings import CheckAttackSettings
 from lstm_adversarial_attack.cross_validate.settings import CrossValidateSettings
@@ -42,6 +42,7 @@ _STAGES = Group("Stages", sort_key=0)
 _ALL = Group("All stages at once", sort_key=1)
 _DATA = Group("Data", sort_key=2)
 _CHECKS = Group("Checks", sort_key=3)
+_PIPELINES = Group("Between the stages of a pipeline", sort_key=4)
 
 
 def _layered_settings(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -126,6 +127,10 @@ Examples = Annotated[str, Parameter(help="Artifact of attack.")]
 Shards = Annotated[
     list[str],
     Parameter(help="Artifacts of attack --shard, all of one attack, in any order.", consume_multiple=True, negative=""),
+]
+Searches = Annotated[
+    list[str],
+    Parameter(help="Artifacts of tune, all of one study, in any order.", consume_multiple=True, negative=""),
 ]
 Found = "what it found takes the place of options of the same name that have their default."
 Hyperparameters = Annotated[str | None, Parameter(help=f"Artifact of tune; {Found}")]
@@ -261,6 +266,7 @@ def attack_tune(
     out: Out,
     options: Annotated[AttackTuneSettings, Flat] = AttackTuneSettings(),
     execution: Annotated[TuneExecution, Flat] = TuneExecution(),
+    protocol: Protocol = "clinical",
     settings: SettingsFile = None,
     force: Force = False,
 ) -> None:
@@ -285,6 +291,7 @@ def attack(
     attack_settings: FoundAttackSettings = None,
     options: Annotated[AttackSettings, Flat] = AttackSettings(),
     execution: Annotated[Execution, Flat] = Execution(),
+    protocol: Protocol = "clinical",
     settings: SettingsFile = None,
     force: Force = False,
 ) -> None:
@@ -301,7 +308,7 @@ def attack(
     _carry_out("attack", inputs, out, options, execution, force=force)
 
 
-@app.command(group=_STAGES)
+@app.command(group=_PIPELINES)
 def merge_examples(*, examples: Shards, out: Out, force: Force = False) -> None:
     """Join the shards of an attack to the `examples` that one attack on all samples would have made, digest and all.
 
@@ -310,6 +317,20 @@ def merge_examples(*, examples: Shards, out: Out, force: Force = False) -> None:
     from lstm_adversarial_attack.attack.merge import merge_examples as merge
 
     merge(examples, out, Reporter(), force=force)
+
+
+@app.command(group=_PIPELINES)
+def merge_hyperparameters(*, hyperparameters: Searches, out: Out) -> None:
+    """Keep one of the artifacts that several `tune` of one study have made: the one that knows most trials.
+
+    Each `tune` of a study that is shared through --storage writes the whole study's result, so they differ by what was
+    finished after the first of them ended, if at all.
+
+    Example: `lstm-aa merge-hyperparameters --hyperparameters runs/1/tune-1 runs/1/tune-2 --out runs/1/hyperparameters`
+    """
+    from lstm_adversarial_attack.tune.merge import merge_hyperparameters as merge
+
+    merge(hyperparameters, out, Reporter())
 
 
 @app.command(group=_STAGES)
@@ -401,13 +422,50 @@ def run(
 
 def _enforce_gate(report: Path) -> None:
     """Exit with 3 where the gate of a report is not passed."""
+    gate(report=str(report), enforce=True)
+
+
+@app.command(group=_PIPELINES)
+def gate(
+    *,
+    report: Annotated[str, Parameter(help="Artifact of evaluate.")],
+    enforce: Annotated[bool, Parameter(help="Exit with 3 where the gate is not passed.", negative="")] = False,
+) -> None:
+    """Print the verdict of a report's gate.
+
+    A pipeline asks for it in a task of its own, after the report is stored: a task that fails stores nothing.
+
+    Example: `lstm-aa gate --report runs/1/report --enforce`
+    """
     from lstm_adversarial_attack.artifacts import open_artifact
     from lstm_adversarial_attack.artifacts.contents import Verdict
 
-    gate = open_artifact(report, "report").json("metrics.json", Verdict).gate
-    if not gate.passed:
-        print(f"lstm-aa: gate not passed: {'; '.join(gate.reasons)}", file=sys.stderr)
+    verdict = open_artifact(report, "report").json("metrics.json", Verdict).gate
+    if verdict.passed:
+        print("gate passed")
+        return
+    print(f"lstm-aa: gate not passed: {'; '.join(verdict.reasons)}", file=sys.stderr)
+    if enforce:
         sys.exit(3)
+
+
+@app.command(group=_PIPELINES)
+def notify(
+    *,
+    status: Annotated[str, Parameter(help="Final status, as Kubeflow gives it to an exit task: a JSON object.")],
+    run: Annotated[str, Parameter(help="Name of the run.")] = "",
+) -> None:
+    """Tell a webhook how a pipeline has ended: state, run and, where it failed, the error.
+
+    A JSON object is posted to the address in LSTM_AA_WEBHOOK_URL, with a line of text under `text` that chat services
+    show. Without an address it prints that line alone. It exits with 0 even where the webhook cannot be reached, and
+    says so on stderr: the run keeps its own state.
+
+    Example: `lstm-aa notify --run nightly --status '{"state": "SUCCEEDED"}'`
+    """
+    from lstm_adversarial_attack.notify import tell
+
+    tell(status, run)
 
 
 @app.command(group=_CHECKS)
@@ -702,10 +760,21 @@ def load_database(
     print(result.shown())
 
 
+def _defaults(command: str) -> dict[str, Any]:
+    """Return the defaults of a command's options by their names; none where there is no such command."""
+    if command not in app:
+        return {}
+    arguments = app[command].assemble_argument_collection()
+    return {name: argument.field_info.default for argument in arguments for name in argument.names}
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 for a defect, 2 for what the user can mend, 3 for a gate not passed."""
     try:
-        app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
+        line, task = kubeflow.as_task(sys.argv[1:] if arguments is None else arguments, _defaults)
+        app(line, exit_on_error=False, print_error=False, result_action="return_none")
+        if task is not None:
+            task.finish()
     except cyclopts.CycloptsError as error:
         command = " ".join(("lstm-aa", *(error.command_chain or ())))
         _fail(f"{' '.join(str(error).split()).rstrip('.')}; see {command} --help")
