@@ -1,7 +1,7 @@
 """What the images are called: the one place that knows.
 
-An image is named ``[REGISTRY/]lstm-adversarial-attack/STAGE:TAG``. The tag is the package's version, and where the image
-holds torch, the accelerator after it, as in ``0.1.0-cpu`` and ``0.1.0-cuda``. Images that were pushed are known by the
+An image is named ``[REGISTRY/]lstm-adversarial-attack/STAGE:TAG``. The tag is the package's version, and of an image
+that holds torch, the accelerator after it, as in ``0.1.0-cpu`` and ``0.1.0-cuda``. Images that were pushed are known by the
 digests that the registry answered, which `make push` writes to ``images.lock.yaml`` beside this module.
 
 Only the standard library and PyYAML are imported here, so that pipelines can be compiled without the package.
@@ -79,7 +79,7 @@ def tagged(stage: str, accelerator: str = "cpu", registry: str = "") -> str:
 def image(stage: str, accelerator: str = "cpu", registry: str = "", *, lock: Path = LOCK_FILE) -> str:
     """Return the name to run a stage's image by: `tagged`, and its digest where the lock knows it.
 
-    The lock knows an image that was pushed to ``registry`` in this version. Its name then reads ``NAME:TAG@sha256:...``,
+    The lock knows an image that was pushed to ``registry`` in this version. Its name then reads ``NAME:TAG@sha256:..``,
     which stays the same image even where somebody pushes another one by that tag.
 
     Raises:
