@@ -23,8 +23,6 @@ OPTION = "--executor-input"
 _OUT = "--out"
 #: Where Kubeflow's launcher keeps the objects of a bucket while a container runs.
 _MOUNTS = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
-#: Longest text of one value in the metadata of an artifact; the driver hands all of it on in one argument.
-_LONGEST_VALUE = 2000
 
 
 class _Held(msgspec.Struct, rename="camel"):
@@ -115,7 +113,10 @@ def _opened(path: Path) -> Artifact:
 
 
 def described(artifact: Artifact) -> dict[str, Any]:
-    """Return what the UI shows of an artifact: kind, digest, versions, settings, row counts; nothing of a patient."""
+    """Return what the UI shows of an artifact: kind, digests, versions, row counts; nothing of a patient.
+
+    It is short: the metadata of all inputs of a task, such as a hundred shards, have to go into one argument of 128 KiB.
+    """
     manifest = artifact.manifest
     environment = {name: manifest.environment.get(name) for name in ("package", "code", "image_digest", "device")}
     seconds = manifest.environment.get("seconds")
@@ -131,9 +132,8 @@ def described(artifact: Artifact) -> dict[str, Any]:
         **environment,
         "seconds": seconds,
         "torch": libraries.get("torch"),
-        "settings": json.dumps(manifest.settings, sort_keys=True),
     }
-    return {name: value for name, value in said.items() if value is not None and len(str(value)) <= _LONGEST_VALUE}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _copied(file: str) -> Callable[[Artifact, Path], dict[str, Any]]:

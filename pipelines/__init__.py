@@ -1,0 +1,1 @@
+"""The stages as pipelines of Kubeflow: compile, submit, schedule."""
