@@ -1,0 +1,241 @@
+"""Start a run on a cluster, or have it started on a schedule: `python -m pipelines.submit --help`.
+
+The `kfp` command does the same, but for pipeline root, caching and service account, and it sends what it is given
+without a look at it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kfp.client import Client
+
+from pipelines.compile import COMPILED, HERE
+from pipelines.definitions import PIPELINES
+
+PARAMETERS = HERE / "parameters"
+TOKEN = "KFP_TOKEN"
+_KINDS: dict[str, tuple[type, ...]] = {
+    "STRING": (str,),
+    "BOOLEAN": (bool,),
+    "NUMBER_INTEGER": (int,),
+    "NUMBER_DOUBLE": (int, float),
+    "LIST": (list,),
+    "STRUCT": (dict,),
+}
+_WORDS = {
+    "STRING": "text",
+    "BOOLEAN": "true or false",
+    "NUMBER_INTEGER": "a whole number",
+    "NUMBER_DOUBLE": "a number",
+    "LIST": "a list",
+    "STRUCT": "a mapping",
+}
+_ENDED_WELL = "SUCCEEDED"
+
+
+class BadInput(Exception):
+    """What the user can mend; nothing was sent."""
+
+
+def read_parameters(name: str) -> dict[str, Any]:
+    """Return the values in a file of ``pipelines/parameters`` by its name, or in a YAML file by its path.
+
+    Raises:
+        BadInput: there is no such file, or it holds no mapping.
+    """
+    file = Path(name) if name.endswith((".yaml", ".yml")) else PARAMETERS / f"{name}.yaml"
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in PARAMETERS.glob("*.yaml")))
+        raise BadInput(f"no parameters {name!r}: give one of {known}, or the path of a YAML file")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise BadInput(f"{file}: {error}") from error
+    if not isinstance(content, dict):
+        raise BadInput(f"{file}: not a mapping of names to values")
+    return content
+
+
+def checked(package: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a run after a check against what the package takes.
+
+    Raises:
+        BadInput: the package cannot be read, or a parameter is unknown, of the wrong type, or missing.
+    """
+    if not package.is_file():
+        raise BadInput(f"{package}: no such package; make it with make compile")
+    try:
+        pipeline = next(yaml.safe_load_all(package.read_text(encoding="utf-8")))
+        takes = pipeline["root"].get("inputDefinitions", {}).get("parameters", {})
+    except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
+        raise BadInput(f"{package}: not a compiled pipeline") from error
+    for name, value in given.items():
+        if name not in takes:
+            raise BadInput(f"parameter {name}: the pipeline has none of that name; it has {', '.join(sorted(takes))}")
+        kind = takes[name]["parameterType"]
+        if not isinstance(value, _KINDS[kind]) or (isinstance(value, bool) and kind != "BOOLEAN"):
+            raise BadInput(f"parameter {name}: {value!r} is not {_WORDS[kind]}")
+    missing = [name for name, one in takes.items() if not one.get("isOptional") and name not in given]
+    if missing:
+        raise BadInput(f"no value for {', '.join(sorted(missing))}; give it in --params or with --set NAME=VALUE")
+    return dict(given)
+
+
+def set_values(pairs: list[str]) -> dict[str, Any]:
+    """Return what ``--set`` says; values are read as YAML.
+
+    Raises:
+        BadInput: one is not of the form NAME=VALUE.
+    """
+    values = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise BadInput(f"--set {pair}: not of the form NAME=VALUE")
+        try:
+            values[name] = yaml.safe_load(value) if value else ""
+        except yaml.YAMLError as error:
+            raise BadInput(f"--set {pair}: {error}") from error
+    return values
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m pipelines.submit",
+        description="Start a run of a compiled pipeline on a cluster, now or on a schedule.",
+        epilog=f"The token is read from {TOKEN} or from --token-file, and never from the command line. On most clusters: "
+        f'{TOKEN}="$(kubectl --namespace NAMESPACE create token default-editor)". '
+        "Example: python -m pipelines.submit --host https://kubeflow.example --params smoke",
+    )
+    what = made.add_argument_group("what")
+    what.add_argument("--pipeline", choices=PIPELINES, default="train-and-attack", help="default: %(default)s")
+    what.add_argument("--cluster", default="gpu", help="compiled for which cluster; default: %(default)s")
+    what.add_argument("--package", type=Path, help="compiled package; by default that of --pipeline and --cluster")
+    what.add_argument("--params", help="smoke, demo or full, or the path of a YAML file of names and values")
+    what.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="one parameter, before --params; repeatable"
+    )
+    where = made.add_argument_group("where")
+    where.add_argument("--host", default=os.environ.get("KF_PIPELINES_ENDPOINT"), help="address of Kubeflow Pipelines")
+    where.add_argument("--namespace", help="of the runs, where there are several users")
+    where.add_argument("--token-file", type=Path, help=f"file with the token; by default it is read from {TOKEN}")
+    where.add_argument("--ca", help="certificate authorities of the host, a PEM file")
+    how = made.add_argument_group("how")
+    how.add_argument("--experiment", default="lstm-adversarial-attack", help="default: %(default)s")
+    how.add_argument("--run-name", help="by default the pipeline's name and the time")
+    how.add_argument("--pipeline-root", help="where artifacts go, such as s3://BUCKET/PREFIX; default: the cluster's")
+    how.add_argument("--service-account", help="of the pods; default: the cluster's")
+    how.add_argument("--no-cache", action="store_true", help="run every task again")
+    how.add_argument(
+        "--schedule",
+        metavar="CRON",
+        help='start it again and again: six fields, the first for seconds, as in "0 0 2 * * 1" for Mondays at two',
+    )
+    how.add_argument("--wait", action="store_true", help="wait for the end, and exit with 1 where the run fails")
+    how.add_argument("--dry-run", action="store_true", help="check, print what would be sent, and send nothing")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Submit as the command line says; exit 0, 1 where a run failed, 2 for what the user can mend."""
+    given = parser().parse_args(arguments)
+    try:
+        package = given.package or COMPILED / given.cluster / f"{given.pipeline}.yaml"
+        values = {**(read_parameters(given.params) if given.params else {}), **set_values(given.set)}
+        values = checked(package, values)
+        if given.schedule and len(given.schedule.split()) != 6:
+            raise BadInput(f"--schedule {given.schedule}: six fields are expected, the first of them for seconds")
+        if given.dry_run:
+            print(json.dumps({"package": str(package), "parameters": values}, indent=1))
+            return
+        client = _client(given)
+        _start(client, given, package, values)
+    except BadInput as error:
+        print(f"pipelines.submit: error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _client(given: argparse.Namespace) -> Client:
+    if not given.host:
+        raise BadInput("no --host: the address of Kubeflow Pipelines, such as https://kubeflow.example/pipeline")
+    token = os.environ.get(TOKEN)
+    if given.token_file:
+        try:
+            token = given.token_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise BadInput(f"--token-file {given.token_file}: {error.strerror}") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # that it needs a server of version 2
+            return Client(
+                host=given.host,
+                namespace=given.namespace or "kubeflow",
+                existing_token=token or None,
+                ssl_ca_cert=given.ca,
+            )
+    except Exception as error:  # kfp lets those of several HTTP libraries through
+        raise BadInput(f"{given.host}: {_reason(error)}") from error
+
+
+def _start(client: Client, given: argparse.Namespace, package: Path, values: dict[str, Any]) -> None:
+    name = given.run_name or f"{given.pipeline} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    common = {
+        "pipeline_root": given.pipeline_root,
+        # Never True: that would cache the exit task and the gate as well.
+        "enable_caching": False if given.no_cache else None,
+        "service_account": given.service_account,
+    }
+    try:
+        if given.schedule:
+            experiment = client.create_experiment(given.experiment, namespace=given.namespace)
+            job = client.create_recurring_run(
+                experiment.experiment_id,
+                name,
+                cron_expression=given.schedule,
+                max_concurrency=1,
+                no_catchup=True,
+                params=values,
+                pipeline_package_path=str(package),
+                **common,
+            )
+            print(f"scheduled: {job.recurring_run_id}")
+            return
+        run = client.create_run_from_pipeline_package(
+            str(package),
+            arguments=values,
+            run_name=name,
+            experiment_name=given.experiment,
+            namespace=given.namespace,
+            **common,
+        )
+    except Exception as error:
+        raise BadInput(f"{given.host}: {_reason(error)}") from error
+    print(f"started: {run.run_id}")
+    if given.wait:
+        state = run.wait_for_run_completion().state
+        print(f"{run.run_id}: {state}")
+        if state != _ENDED_WELL:
+            sys.exit(1)
+
+
+def _reason(error: Exception) -> str:
+    """Return why the server could not be asked, in a line."""
+    status, body = getattr(error, "status", None), getattr(error, "body", None)
+    if status:
+        return f"it answered {status}: {' '.join(str(body or getattr(error, 'reason', '')).split())[:500]}"
+    return " ".join(str(error).split())[:500] or type(error).__name__
+
+
+if __name__ == "__main__":
+    main()
