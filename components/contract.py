@@ -24,8 +24,8 @@ from kfp.dsl.base_component import BaseComponent
 from lstm_adversarial_attack import kubeflow
 from lstm_adversarial_attack.cli import app
 
-#: Options without a parameter: a file of settings, work that is there already, the gate, which is a task of its own, and
-#: artifacts of other pipelines to compare with.
+#: Options without a parameter: a file of settings, work that is there already, the gate, which is a task of its own,
+#: and artifacts of other pipelines to compare with.
 LEFT_OUT = ("--out", "--settings", "--force", "--enforce-gate", "--other-examples", "--transfers")
 _NUMBERS_AND_TEXT = (bool, int, float, str)
 
@@ -103,8 +103,15 @@ def as_option(argument: Argument) -> Option:
 
 
 def component(contract: Contract, image: str) -> BaseComponent:
-    """Return the component of a spec, to be run in ``image``."""
+    """Return the component of a spec, to be run in ``image``.
+
+    Raises:
+        ValueError: the spec names an artifact that the command does not take.
+    """
     parameters = [*_artifacts(contract), *_parameters(contract)]
+    strange = {*contract.inputs, *contract.optional, *contract.several} - set(options(contract.command))
+    if strange:
+        raise ValueError(f"lstm-aa {contract.command} takes no {', '.join(sorted(strange))}")
 
     def spec(*placeholders: Any) -> dsl.ContainerSpec:
         given = {one.name: placeholder for one, placeholder in zip(parameters, placeholders, strict=True)}

@@ -1,4 +1,4 @@
-"""What a cluster gives to each task: nodes, memory, time, secrets. Compiled into a pipeline, never a parameter of it."""
+"""What a cluster gives to each task: nodes, memory, time, secrets; compiled into a pipeline, no parameter of it."""
 
 from __future__ import annotations
 

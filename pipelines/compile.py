@@ -62,7 +62,9 @@ def main(arguments: list[str] | None = None) -> None:
         default="gpu",
         help="gpu (the default) or cpu, of pipelines/clusters, or the path of a file such as those",
     )
-    parser.add_argument("--registry", help="where the images are: HOST[:PORT][/PATH]; by default that of the lock, if any")
+    parser.add_argument(
+        "--registry", help="where the images are: HOST[:PORT][/PATH]; by default that of the lock, if any"
+    )
     parser.add_argument("--out", type=Path, help="folder; by default pipelines/compiled/CLUSTER")
     given = parser.parse_args(arguments)
     try:

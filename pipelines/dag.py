@@ -76,7 +76,10 @@ class Dag:
         kubernetes.set_security_context(
             task, run_as_user=cluster.run_as_user, run_as_group=cluster.run_as_group, run_as_non_root=True
         )
-        labels = {"app.kubernetes.io/part-of": "lstm-adversarial-attack", "app.kubernetes.io/component": contract.command}
+        labels = {
+            "app.kubernetes.io/part-of": "lstm-adversarial-attack",
+            "app.kubernetes.io/component": contract.command,
+        }
         for key, value in {**labels, **cluster.labels}.items():
             kubernetes.add_pod_label(task, key, value)
         kubernetes.empty_dir_mount(task, "scratch", _SCRATCH, size_limit=needs.scratch)

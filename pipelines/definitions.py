@@ -67,9 +67,7 @@ def reevaluate(cluster: Cluster, image_of: Callable[[str], str]) -> BaseComponen
         "model": (dsl.Model, "train"),
         "examples": (dsl.Artifact, "attack"),
     }
-    return _built(
-        "reevaluate", "Write the report of an attack anew.", ("evaluate",), needed, body, cluster, image_of
-    )
+    return _built("reevaluate", "Write the report of an attack anew.", ("evaluate",), needed, body, cluster, image_of)
 
 
 def tune_model(cluster: Cluster, image_of: Callable[[str], str]) -> BaseComponent:

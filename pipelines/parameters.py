@@ -51,7 +51,7 @@ class Parameter:
 
 
 def parameters(stages: Iterable[str], device: str = "auto") -> dict[str, Parameter]:
-    """Return the parameters of a pipeline of some stages, by name; ``device`` is the default of where they calculate."""
+    """Return the parameters of a pipeline of some stages, by name; ``device`` is the default of that parameter."""
     chosen = tuple(stage for stage in STAGES if stage in set(stages))
     return {one.name: one for one in _all(device) if not one.stages or set(one.stages) & set(chosen)}
 

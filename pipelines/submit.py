@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -43,7 +44,7 @@ _WORDS = {
 _ENDED_WELL = "SUCCEEDED"
 
 
-class BadInput(Exception):
+class SubmitError(Exception):
     """What the user can mend; nothing was sent."""
 
 
@@ -51,18 +52,18 @@ def read_parameters(name: str) -> dict[str, Any]:
     """Return the values in a file of ``pipelines/parameters`` by its name, or in a YAML file by its path.
 
     Raises:
-        BadInput: there is no such file, or it holds no mapping.
+        SubmitError: there is no such file, or it holds no mapping.
     """
     file = Path(name) if name.endswith((".yaml", ".yml")) else PARAMETERS / f"{name}.yaml"
     if not file.is_file():
         known = ", ".join(sorted(path.stem for path in PARAMETERS.glob("*.yaml")))
-        raise BadInput(f"no parameters {name!r}: give one of {known}, or the path of a YAML file")
+        raise SubmitError(f"no parameters {name!r}: give one of {known}, or the path of a YAML file")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
-        raise BadInput(f"{file}: {error}") from error
+        raise SubmitError(f"{file}: {error}") from error
     if not isinstance(content, dict):
-        raise BadInput(f"{file}: not a mapping of names to values")
+        raise SubmitError(f"{file}: not a mapping of names to values")
     return content
 
 
@@ -70,42 +71,58 @@ def checked(package: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a run after a check against what the package takes.
 
     Raises:
-        BadInput: the package cannot be read, or a parameter is unknown, of the wrong type, or missing.
+        SubmitError: the package cannot be read, or a parameter is unknown, of the wrong type, or missing.
     """
     if not package.is_file():
-        raise BadInput(f"{package}: no such package; make it with make compile")
+        raise SubmitError(f"{package}: no such package; make it with make compile")
     try:
         pipeline = next(yaml.safe_load_all(package.read_text(encoding="utf-8")))
         takes = pipeline["root"].get("inputDefinitions", {}).get("parameters", {})
     except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
-        raise BadInput(f"{package}: not a compiled pipeline") from error
+        raise SubmitError(f"{package}: not a compiled pipeline") from error
     for name, value in given.items():
         if name not in takes:
-            raise BadInput(f"parameter {name}: the pipeline has none of that name; it has {', '.join(sorted(takes))}")
+            raise SubmitError(
+                f"parameter {name}: the pipeline has none of that name; it has {', '.join(sorted(takes))}"
+            )
         kind = takes[name]["parameterType"]
         if not isinstance(value, _KINDS[kind]) or (isinstance(value, bool) and kind != "BOOLEAN"):
-            raise BadInput(f"parameter {name}: {value!r} is not {_WORDS[kind]}")
+            raise SubmitError(f"parameter {name}: {value!r} is not {_WORDS[kind]}")
     missing = [name for name, one in takes.items() if not one.get("isOptional") and name not in given]
     if missing:
-        raise BadInput(f"no value for {', '.join(sorted(missing))}; give it in --params or with --set NAME=VALUE")
+        raise SubmitError(f"no value for {', '.join(sorted(missing))}; give it in --params or with --set NAME=VALUE")
     return dict(given)
+
+
+def without_cache(package: Path, folder: Path) -> Path:
+    """Write a package whose tasks are all run again to ``folder``, and return it.
+
+    The SDK's own switch reaches the outermost tasks alone, and these pipelines lie within an exit handler.
+    """
+    pipeline, platform = yaml.safe_load_all(package.read_text(encoding="utf-8"))
+    for dag in (pipeline["root"], *pipeline["components"].values()):
+        for task in dag.get("dag", {}).get("tasks", {}).values():
+            task["cachingOptions"] = {}
+    written = folder / package.name
+    written.write_text(yaml.safe_dump_all([pipeline, platform], sort_keys=True), encoding="utf-8")
+    return written
 
 
 def set_values(pairs: list[str]) -> dict[str, Any]:
     """Return what ``--set`` says; values are read as YAML.
 
     Raises:
-        BadInput: one is not of the form NAME=VALUE.
+        SubmitError: one is not of the form NAME=VALUE.
     """
     values = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise BadInput(f"--set {pair}: not of the form NAME=VALUE")
+            raise SubmitError(f"--set {pair}: not of the form NAME=VALUE")
         try:
             values[name] = yaml.safe_load(value) if value else ""
         except yaml.YAMLError as error:
-            raise BadInput(f"--set {pair}: {error}") from error
+            raise SubmitError(f"--set {pair}: {error}") from error
     return values
 
 
@@ -114,7 +131,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m pipelines.submit",
         description="Start a run of a compiled pipeline on a cluster, now or on a schedule.",
-        epilog=f"The token is read from {TOKEN} or from --token-file, and never from the command line. On most clusters: "
+        epilog=f"The token is read from {TOKEN} or --token-file, never from the command line. On most clusters: "
         f'{TOKEN}="$(kubectl --namespace NAMESPACE create token default-editor)". '
         "Example: python -m pipelines.submit --host https://kubeflow.example --params smoke",
     )
@@ -155,26 +172,26 @@ def main(arguments: list[str] | None = None) -> None:
         values = {**(read_parameters(given.params) if given.params else {}), **set_values(given.set)}
         values = checked(package, values)
         if given.schedule and len(given.schedule.split()) != 6:
-            raise BadInput(f"--schedule {given.schedule}: six fields are expected, the first of them for seconds")
+            raise SubmitError(f"--schedule {given.schedule}: six fields are expected, the first of them for seconds")
         if given.dry_run:
             print(json.dumps({"package": str(package), "parameters": values}, indent=1))
             return
         client = _client(given)
         _start(client, given, package, values)
-    except BadInput as error:
+    except SubmitError as error:
         print(f"pipelines.submit: error: {error}", file=sys.stderr)
         sys.exit(2)
 
 
 def _client(given: argparse.Namespace) -> Client:
     if not given.host:
-        raise BadInput("no --host: the address of Kubeflow Pipelines, such as https://kubeflow.example/pipeline")
+        raise SubmitError("no --host: the address of Kubeflow Pipelines, such as https://kubeflow.example/pipeline")
     token = os.environ.get(TOKEN)
     if given.token_file:
         try:
             token = given.token_file.read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise BadInput(f"--token-file {given.token_file}: {error.strerror}") from error
+            raise SubmitError(f"--token-file {given.token_file}: {error.strerror}") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # that it needs a server of version 2
@@ -185,48 +202,51 @@ def _client(given: argparse.Namespace) -> Client:
                 ssl_ca_cert=given.ca,
             )
     except Exception as error:  # kfp lets those of several HTTP libraries through
-        raise BadInput(f"{given.host}: {_reason(error)}") from error
+        raise SubmitError(f"{given.host}: {_reason(error)}") from error
 
 
 def _start(client: Client, given: argparse.Namespace, package: Path, values: dict[str, Any]) -> None:
     name = given.run_name or f"{given.pipeline} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
-    common = {
-        "pipeline_root": given.pipeline_root,
-        # Never True: that would cache the exit task and the gate as well.
-        "enable_caching": False if given.no_cache else None,
-        "service_account": given.service_account,
-    }
     try:
-        if given.schedule:
-            experiment = client.create_experiment(given.experiment, namespace=given.namespace)
-            job = client.create_recurring_run(
-                experiment.experiment_id,
-                name,
-                cron_expression=given.schedule,
-                max_concurrency=1,
-                no_catchup=True,
-                params=values,
-                pipeline_package_path=str(package),
-                **common,
+        with TemporaryDirectory() as folder:
+            if given.no_cache:
+                package = without_cache(package, Path(folder))
+            if given.schedule:
+                print(f"scheduled: {_schedule(client, given, package, values, name)}")
+                return
+            run = client.create_run_from_pipeline_package(
+                str(package),
+                arguments=values,
+                run_name=name,
+                experiment_name=given.experiment,
+                namespace=given.namespace,
+                pipeline_root=given.pipeline_root,
+                service_account=given.service_account,
             )
-            print(f"scheduled: {job.recurring_run_id}")
-            return
-        run = client.create_run_from_pipeline_package(
-            str(package),
-            arguments=values,
-            run_name=name,
-            experiment_name=given.experiment,
-            namespace=given.namespace,
-            **common,
-        )
     except Exception as error:
-        raise BadInput(f"{given.host}: {_reason(error)}") from error
+        raise SubmitError(f"{given.host}: {_reason(error)}") from error
     print(f"started: {run.run_id}")
     if given.wait:
         state = run.wait_for_run_completion().state
         print(f"{run.run_id}: {state}")
         if state != _ENDED_WELL:
             sys.exit(1)
+
+
+def _schedule(client: Client, given: argparse.Namespace, package: Path, values: dict[str, Any], name: str) -> str:
+    experiment = client.create_experiment(given.experiment, namespace=given.namespace)
+    job = client.create_recurring_run(
+        experiment.experiment_id,
+        name,
+        cron_expression=given.schedule,
+        max_concurrency=1,
+        no_catchup=True,
+        params=values,
+        pipeline_package_path=str(package),
+        pipeline_root=given.pipeline_root,
+        service_account=given.service_account,
+    )
+    return str(job.recurring_run_id)
 
 
 def _reason(error: Exception) -> str:

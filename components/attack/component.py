@@ -1,4 +1,7 @@
-"""Attack the samples that the model gets right, or a shard of them. The contract stands in README.md beside this file."""
+"""Attack the samples that the model gets right, or a shard of them.
+
+The contract stands in README.md beside this file.
+"""
 
 from kfp import dsl
 

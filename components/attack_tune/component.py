@@ -1,4 +1,7 @@
-"""Search the attack's settings. The contract stands in README.md beside this file."""
+"""Search the attack's settings.
+
+The contract stands in README.md beside this file.
+"""
 
 from kfp import dsl
 

@@ -1,4 +1,7 @@
-"""Write the report. The contract stands in README.md beside this file."""
+"""Write the report.
+
+The contract stands in README.md beside this file.
+"""
 
 from kfp import dsl
 

@@ -1,4 +1,7 @@
-"""Read stays and measurements from an ICU database. The contract stands in README.md beside this file."""
+"""Read stays and measurements from an ICU database.
+
+The contract stands in README.md beside this file.
+"""
 
 from kfp import dsl
 

@@ -1,4 +1,7 @@
-"""Hold the report's gate against the figures, and fail where it is enforced. The contract stands in README.md beside this file."""
+"""Hold the report's gate against the figures, and fail where it is enforced.
+
+The contract stands in README.md beside this file.
+"""
 
 from kfp import dsl
 

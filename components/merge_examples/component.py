@@ -1,4 +1,7 @@
-"""Join the shards of an attack. The contract stands in README.md beside this file."""
+"""Join the shards of an attack.
+
+The contract stands in README.md beside this file.
+"""
 
 from kfp import dsl
 

@@ -1,4 +1,7 @@
-"""Keep one of the results of a study that several tasks have searched. The contract stands in README.md beside this file."""
+"""Keep one of the results of a study that several tasks have searched.
+
+The contract stands in README.md beside this file.
+"""
 
 from kfp import dsl
 

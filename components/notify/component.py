@@ -1,4 +1,7 @@
-"""Tell a webhook how the run has ended. The contract stands in README.md beside this file."""
+"""Tell a webhook how the run has ended.
+
+The contract stands in README.md beside this file.
+"""
 
 from components.contract import Contract
 

@@ -1,4 +1,7 @@
-"""Turn events into tensors, scaled and split by patient. The contract stands in README.md beside this file."""
+"""Turn events into tensors, scaled and split by patient.
+
+The contract stands in README.md beside this file.
+"""
 
 from kfp import dsl
 

@@ -1,4 +1,7 @@
-"""Train the classifier. The contract stands in README.md beside this file."""
+"""Train the classifier.
+
+The contract stands in README.md beside this file.
+"""
 
 from kfp import dsl
 

@@ -1,4 +1,7 @@
-"""Search the classifier's hyperparameters. The contract stands in README.md beside this file."""
+"""Search the classifier's hyperparameters.
+
+The contract stands in README.md beside this file.
+"""
 
 from kfp import dsl
 

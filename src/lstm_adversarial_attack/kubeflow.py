@@ -115,7 +115,7 @@ def _opened(path: Path) -> Artifact:
 def described(artifact: Artifact) -> dict[str, Any]:
     """Return what the UI shows of an artifact: kind, digests, versions, row counts; nothing of a patient.
 
-    It is short: the metadata of all inputs of a task, such as a hundred shards, have to go into one argument of 128 KiB.
+    It is short: the metadata of all inputs of a task, such as a hundred shards, go into one argument of 128 KiB.
     """
     manifest = artifact.manifest
     environment = {name: manifest.environment.get(name) for name in ("package", "code", "image_digest", "device")}
