@@ -7,9 +7,12 @@ SEED ?= 0
 SOURCE ?= synthetic:$(STAYS),$(SEED)
 OUT ?= runs/default
 ARGS ?=
+CLUSTER ?= gpu
+PIPELINE ?= train-and-attack
+PARAMS ?= smoke
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run notebook test lint typecheck format bench bench-attack bench-data bench-prediction bench-training docs lock wheel clean
+.PHONY: help setup setup-dev run notebook test lint typecheck format bench bench-attack bench-data bench-prediction bench-training compile docs lock schedule submit wheel clean
 
 help: ## Print this list
 	@echo "Usage: make TARGET [NAME=value ...]"
@@ -70,6 +73,15 @@ bench-prediction: setup-dev ## Cross-validate the LSTM beside baselines on Chall
 bench-training: setup-dev ## Time training against a bare loop, and tuning with two workers against one
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_training.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_tune.py
+
+compile: setup-dev ## Compile the Kubeflow pipelines (CLUSTER=gpu, cpu or a file; REGISTRY=)
+	$(BIN)/python -m pipelines.compile --cluster $(CLUSTER) $(if $(REGISTRY),--registry $(REGISTRY))
+
+submit: setup-dev ## Start a run on Kubeflow (HOST=, PARAMS=, PIPELINE=, CLUSTER=, ARGS=; the token in KFP_TOKEN)
+	$(BIN)/python -m pipelines.submit $(if $(HOST),--host $(HOST)) --pipeline $(PIPELINE) --cluster $(CLUSTER) --params $(PARAMS) $(ARGS)
+
+schedule: setup-dev ## The same again and again (CRON="0 0 2 * * 1", seconds first)
+	$(BIN)/python -m pipelines.submit $(if $(HOST),--host $(HOST)) --pipeline $(PIPELINE) --cluster $(CLUSTER) --params $(PARAMS) --schedule "$(CRON)" $(ARGS)
 
 docs: setup-dev ## Build the documentation site into build/docs, warnings being errors
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --builder html docs build/docs

@@ -23,10 +23,12 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from documents import ROOT, Block
+from kubeflow_api import running_kubeflow_api
 from lstm_adversarial_attack.cli import app, main
 from lstm_adversarial_attack.protocols import load_settings
 from lstm_adversarial_attack.settings import EvaluateSettings
 from mlflow_server import free_port
+from pipelines.cluster import Cluster
 from postgres_server import Server, running_postgres
 from seaweedfs_server import running_seaweedfs
 from serving import answer, serving
@@ -102,6 +104,9 @@ class Workshop:
             "mlflow": self._mlflow_command,
             "tensorboard": self._show,
             "optuna-dashboard": self._dashboard,
+            "python": self._module,
+            "kfp": self._kfp,
+            "kubectl": self._kubectl,
         }
         if words[0] not in ways:
             pytest.fail(f"{block}: no test knows how to carry out {' '.join(words)!r}")
@@ -162,6 +167,34 @@ class Workshop:
         done = self._run(block, [sys.executable, "-m", "pip", *words[1:2], *offline, *words[2:]], folder=ROOT)
         assert "Would install lstm" in done.stdout, f"{block}: {done.stdout}"
         assert "does not provide" not in done.stdout + done.stderr, f"{block}: {done.stderr}"
+
+    def _module(self, block: Block, words: list[str]) -> None:
+        """Run a program of the repository, against a server that answers as Kubeflow does."""
+        assert words[1:3] == ["-m", "pipelines.submit"], f"{block}: {words}"
+        self._submit(block, [sys.executable, *words[1:]], words[words.index("--host") + 1])
+
+    def _kfp(self, block: Block, words: list[str]) -> None:
+        program = str(Path(sys.executable).with_name("kfp"))
+        self._submit(block, [program, *words[1:]], words[words.index("--endpoint") + 1])
+
+    def _submit(self, block: Block, command: list[str], host: str) -> None:
+        with running_kubeflow_api() as server:
+            self._run(block, [server.address if word == host else word for word in command], folder=ROOT)
+            assert server.posted, f"{block}: nothing was sent"
+
+    def _kubectl(self, block: Block, words: list[str]) -> None:
+        """See that what it makes has the names and keys that the pipelines read."""
+        assert words[1] == "create", f"{block}: {words}"
+        cluster, name = Cluster(), words[3] if words[2] == "configmap" else words[4]
+        keys = {re.split("=", word)[1] for word in words if word.startswith("--from-")}
+        known = {
+            cluster.secrets.database: {"password"},
+            cluster.secrets.study: {"password"},
+            cluster.secrets.objects: {"access-key", "secret-key"},
+            cluster.secrets.webhook: {"url"},
+        }
+        assert keys == known[name] if words[2] == "secret" else keys <= set(cluster.config), f"{block}: {name}: {keys}"
+        assert words[2] == "secret" or name == cluster.config_map, f"{block}: {name}"
 
     def _export(self, _block: Block, words: list[str]) -> None:
         """Set a variable, of the servers here."""

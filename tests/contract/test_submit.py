@@ -4,79 +4,31 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from kubeflow_api import Recorder, running_kubeflow_api
 from pipelines import submit
 from pipelines.submit import main, read_parameters
 
 
-class Recorder(ThreadingHTTPServer):
-    """Answers as the API of Kubeflow Pipelines does, as far as a submission asks, and keeps what it was sent."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.posted: list[tuple[str, str | None, dict[str, Any]]] = []
-        self.state = "SUCCEEDED"
-        self.refuse = 0
-
-
-class Answer(BaseHTTPRequestHandler):
-    server: Recorder
-
-    def do_GET(self) -> None:
-        if "/healthz" in self.path:
-            self._answer({"multi_user": True})
-        elif "/runs/" in self.path:
-            self._answer({"run_id": "run-1", "state": self.server.state})
-        else:
-            self._answer({"experiments": []})
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.posted.append((self.path, self.headers["Authorization"], body))
-        if self.server.refuse and not self.path.endswith("/experiments"):
-            self._answer({"error": "no such\nservice account"}, self.server.refuse)
-        elif self.path.endswith("/experiments"):
-            self._answer({"experiment_id": "experiment-1", "display_name": body["display_name"]})
-        elif self.path.endswith("/recurringruns"):
-            self._answer({"recurring_run_id": "schedule-1"})
-        else:
-            self._answer({"run_id": "run-1", "state": "PENDING"})
-
-    def _answer(self, content: dict[str, Any], status: int = 200) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_arguments: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
-    recorder = Recorder()
-    threading.Thread(target=recorder.serve_forever, daemon=True).start()
-    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", f"http://127.0.0.1:{recorder.server_port}")
-    monkeypatch.setenv("KFP_TOKEN", "the-token")
-    yield recorder
-    recorder.shutdown()
-    recorder.server_close()
+    with running_kubeflow_api() as recorder:
+        monkeypatch.setenv("KF_PIPELINES_ENDPOINT", recorder.address)
+        monkeypatch.setenv("KFP_TOKEN", "the-token")
+        yield recorder
 
 
 def test_a_run_is_started_as_asked_for(server: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
     main(
-        ["--params", "smoke", "--set", "train_lr=0.5", "--set", "attack_shards=[1/1]", "--run-name", "mine"]
-        + ["--experiment", "icu", "--namespace", "team", "--pipeline-root", "s3://bucket/root", "--no-cache"]
-        + ["--service-account", "runner", "--wait"]
+        [
+            *("--params", "smoke", "--set", "train_lr=0.5", "--set", "attack_shards=[1/1]", "--run-name", "mine"),
+            *("--experiment", "icu", "--namespace", "team", "--pipeline-root", "s3://bucket/root", "--no-cache"),
+            *("--service-account", "runner", "--wait"),
+        ]
     )
     (_, _, experiment), (path, token, run) = server.posted
     assert path == "/apis/v2beta1/runs"

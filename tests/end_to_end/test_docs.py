@@ -31,6 +31,7 @@ _CARRIED_OUT = [
 _OF_OTHERS = {
     "--port",  # optuna-dashboard
     *("--stays", "--rounds", "--gradients", "--steps", "--device", "--all"),  # benchmarks
+    *("--no-cache", "--token-file"),  # pipelines.submit
 }
 
 
