@@ -89,7 +89,5 @@ def engine() -> Engine:
 def hint(told: str) -> str:
     """Return what to do about a message of the client, where it is known; else nothing."""
     if any(sign in told for sign in _NO_BUILDKIT):
-        return (
-            "\nThe client needs BuildKit: Docker 20.10 to 22 has it, newer ones with buildx. DOCKER=PATH names another."
-        )
+        return "\nThe client needs BuildKit: Docker 20.10 has it, newer ones with buildx. DOCKER=PATH names another."
     return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import closing
@@ -704,6 +706,8 @@ def load_database(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 for a defect, 2 for what the user can mend, 3 for a gate not passed."""
+    if os.getpid() == 1:  # of a container, where a signal to stop is ignored unless somebody takes it
+        signal.signal(signal.SIGTERM, _stop)
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_none")
     except cyclopts.CycloptsError as error:
@@ -718,6 +722,11 @@ def main(arguments: list[str] | None = None) -> None:
         if not disk_is_full(error):
             raise
         _fail(f"the disk is full ({error}); free some space and start again: nothing was half-written")
+
+
+def _stop(_signal: int, _frame: Any) -> None:
+    print("lstm-aa: stopped; start it again to go on", file=sys.stderr)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _fail(message: str) -> None:
