@@ -19,7 +19,7 @@ from lstm_adversarial_attack import __version__
 from lstm_adversarial_attack.audit.settings import AuditSettings
 from lstm_adversarial_attack.check_attack.settings import CheckAttackSettings
 from lstm_adversarial_attack.cross_validate.settings import CrossValidateSettings
-from lstm_adversarial_attack.errors import UserError, disk_is_full
+from lstm_adversarial_attack.errors import UserError, disk_is_full, refused_by_system
 from lstm_adversarial_attack.fetch.options import FetchOptions
 from lstm_adversarial_attack.progress import Reporter
 from lstm_adversarial_attack.protocols import load_protocol, load_settings
@@ -719,6 +719,9 @@ def main(arguments: list[str] | None = None) -> None:
         print("lstm-aa: interrupted; start it again to go on", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
+        refusal = refused_by_system(error)
+        if refusal is not None:
+            _fail(refusal)
         if not disk_is_full(error):
             raise
         _fail(f"the disk is full ({error}); free some space and start again: nothing was half-written")
