@@ -10,9 +10,21 @@ ARGS ?=
 CLUSTER ?= gpu
 PIPELINE ?= train-and-attack
 PARAMS ?= smoke
+# Of images: cpu runs everywhere; cuda is for stages on NVIDIA GPUs, and downloads gigabytes.
+ACCELERATOR ?= cpu
+REGISTRY ?=
+BASE_IMAGE ?=
+WHEELS ?=
+SOURCE_URL ?=
+PLATFORM ?=
+BUILD_ARGS ?=
+
+IMAGE_OPTIONS = --accelerator $(ACCELERATOR) --registry "$(REGISTRY)" --base "$(BASE_IMAGE)" \
+	$(if $(WHEELS),--wheels "$(WHEELS)") --source "$(SOURCE_URL)" --platform "$(PLATFORM)" $(BUILD_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run notebook test lint typecheck format bench bench-attack bench-data bench-prediction bench-training compile docs lock schedule submit wheel clean
+.PHONY: help setup setup-dev run notebook test lint typecheck format bench bench-attack bench-data bench-prediction bench-training docs lock wheel clean \
+	compile submit schedule images push sbom image-table test-containers
 
 help: ## Print this list
 	@echo "Usage: make TARGET [NAME=value ...]"
@@ -75,7 +87,7 @@ bench-training: setup-dev ## Time training against a bare loop, and tuning with 
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_tune.py
 
 compile: setup-dev ## Compile the Kubeflow pipelines (CLUSTER=gpu, cpu or a file; REGISTRY=)
-	$(BIN)/python -m pipelines.compile --cluster $(CLUSTER) $(if $(REGISTRY),--registry $(REGISTRY))
+	$(BIN)/python -m pipelines.compile --cluster $(CLUSTER) $(if $(REGISTRY),--registry "$(REGISTRY)")
 
 submit: setup-dev ## Start a run on Kubeflow (HOST=, PARAMS=, PIPELINE=, CLUSTER=, ARGS=; the token in KFP_TOKEN)
 	$(BIN)/python -m pipelines.submit $(if $(HOST),--host $(HOST)) --pipeline $(PIPELINE) --cluster $(CLUSTER) --params $(PARAMS) $(ARGS)
@@ -91,6 +103,24 @@ lock: setup-dev ## Resolve the lock files under requirements/ anew
 
 wheel: setup-dev ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
+
+images: ## Build the stages' images (ACCELERATOR=cpu|cuda, REGISTRY=, PLATFORM=, WHEELS=folder); image-STAGE builds one
+	$(PYTHON) -m images.build images $(IMAGE_OPTIONS)
+
+image-%:
+	$(PYTHON) -m images.build images --stage $* $(IMAGE_OPTIONS)
+
+push: setup-dev ## Push the images that were built, and lock their digests (REGISTRY=host:5000/team)
+	$(BIN)/python -m images.build push --registry "$(REGISTRY)"
+
+sbom: setup-dev ## List what is in the images that were built, into build/sbom
+	$(BIN)/python -m images.sbom
+
+image-table: setup-dev ## Size, packages and start time of the images that were built (ARGS=)
+	$(BIN)/python -m images.table $(ARGS)
+
+test-containers: setup-dev ## Build the images and run them hardened, by an engine of their own if none answers (ARGS=)
+	$(BIN)/python -m pytest tests/containers $(ARGS)
 
 clean: ## Remove the virtual environment, builds and caches (runs/ stays)
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -8,7 +8,7 @@ export PIP_CONFIG_FILE=/dev/null PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_A
 if [ -s "$build/pip.conf" ]; then export PIP_CONFIG_FILE="$build/pip.conf"; fi
 
 install() {
-    python -m pip --python /opt/venv install --quiet --require-hashes --no-deps --compile "$@"
+    /usr/local/bin/python -m pip --python /opt/venv install --quiet --require-hashes --no-deps --compile "$@"
 }
 
 install_torch() {

@@ -1,10 +1,11 @@
 """What the images are called: the one place that knows.
 
 An image is named ``[REGISTRY/]lstm-adversarial-attack/STAGE:TAG``. The tag is the package's version, and of an image
-that holds torch, the accelerator after it, as in ``0.1.0-cpu`` and ``0.1.0-cuda``. Images that were pushed are known by the
-digests that the registry answered, which `make push` writes to ``images.lock.yaml`` beside this module.
+that holds torch, the accelerator after it, as in ``0.1.0-cpu`` and ``0.1.0-cuda``. Images that were pushed are known by
+the digests that the registry answered, which `make push` writes to ``images.lock.yaml`` beside this module.
 
-Only the standard library and PyYAML are imported here, so that pipelines can be compiled without the package.
+Only the standard library is imported here, and PyYAML where there is a lock, so that images can be built and pipelines
+compiled without the package.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 HERE = Path(__file__).parent
 LOCK_FILE = HERE / "images.lock.yaml"
@@ -101,6 +100,8 @@ def read_lock(file: Path = LOCK_FILE) -> Lock | None:
     """
     if not file.exists():
         return None
+    import yaml  # here, because names alone need nothing beyond the standard library
+
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
         lock = Lock(content["registry"], content["version"], dict(_flat(content["images"])))
@@ -122,6 +123,8 @@ def write_lock(lock: Lock, file: Path = LOCK_FILE) -> None:
         else:
             nested[stage] = lock.digests[name]
     content = {"registry": lock.registry, "version": lock.version, "images": nested}
+    import yaml
+
     head = "# Digests of pushed images, as the registry answered them. Written by make push.\n"
     file.write_text(head + yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import closing
@@ -17,7 +19,7 @@ from lstm_adversarial_attack import __version__, kubeflow
 from lstm_adversarial_attack.audit.settings import AuditSettings
 from lstm_adversarial_attack.check_attack.settings import CheckAttackSettings
 from lstm_adversarial_attack.cross_validate.settings import CrossValidateSettings
-from lstm_adversarial_attack.errors import UserError, disk_is_full
+from lstm_adversarial_attack.errors import UserError, disk_is_full, refused_by_system
 from lstm_adversarial_attack.fetch.options import FetchOptions
 from lstm_adversarial_attack.progress import Reporter
 from lstm_adversarial_attack.protocols import load_protocol, load_settings
@@ -770,6 +772,8 @@ def _defaults(command: str) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 for a defect, 2 for what the user can mend, 3 for a gate not passed."""
+    if os.getpid() == 1:  # of a container, where a signal to stop is ignored unless somebody takes it
+        signal.signal(signal.SIGTERM, _stop)
     try:
         line, task = kubeflow.as_task(sys.argv[1:] if arguments is None else arguments, _defaults)
         app(line, exit_on_error=False, print_error=False, result_action="return_none")
@@ -784,9 +788,17 @@ def main(arguments: list[str] | None = None) -> None:
         print("lstm-aa: interrupted; start it again to go on", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
+        refusal = refused_by_system(error)
+        if refusal is not None:
+            _fail(refusal)
         if not disk_is_full(error):
             raise
         _fail(f"the disk is full ({error}); free some space and start again: nothing was half-written")
+
+
+def _stop(_signal: int, _frame: Any) -> None:
+    print("lstm-aa: stopped; start it again to go on", file=sys.stderr)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _fail(message: str) -> None:

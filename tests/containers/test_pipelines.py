@@ -1,7 +1,7 @@
 """The compiled pipelines from end to end, each task in its image, by the local runner of the Kubeflow SDK.
 
-The runner says of a container that vanished that it succeeded, so what counts here is what lies in the artifacts; and it
-is made to wait for a container's exit code before the container is removed.
+The runner says of a container that vanished that it succeeded, so what counts here is what lies in the artifacts; and
+it is made to wait for a container's exit code before the container is removed.
 """
 
 from __future__ import annotations
@@ -42,9 +42,17 @@ PLACES = {
 }
 #: Small searches, whatever the file of parameters says.
 QUICK = {
-    "tune_trials": 1, "tune_max_epochs": 2, "train_max_epochs": 6, "train_resamples": 50,
-    "attack_tune_trials": 1, "attack_tune_steps": 10, "attack_tune_max_samples": 16,
-    "attack_steps": 30, "evaluate_resamples": 50, "evaluate_min_auroc": 0.0, "evaluate_max_calibration_error": 1.0,
+    "tune_trials": 1,
+    "tune_max_epochs": 2,
+    "train_max_epochs": 6,
+    "train_resamples": 50,
+    "attack_tune_trials": 1,
+    "attack_tune_steps": 10,
+    "attack_tune_max_samples": 16,
+    "attack_steps": 30,
+    "evaluate_resamples": 50,
+    "evaluate_min_auroc": 0.0,
+    "evaluate_max_calibration_error": 1.0,
 }
 
 
@@ -82,7 +90,7 @@ def wait_for(client: Any, image: str, command: list[str], volumes: dict[str, Any
 @pytest.fixture
 def carry(
     engine: Engine,
-    images: dict[str, str],
+    images: dict[str, str],  # noqa: ARG001 - they have to be there
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -231,8 +239,13 @@ def test_the_ui_gets_what_it_draws_and_finite_numbers(carry: Carry) -> None:
         "attack-model",
         {
             **{name: addresses[name] for name in ("dataset_uri", "model_uri")},
-            "attack_method": "greedy", "attack_steps": 10, "attack_max_samples": 8, "evaluate_resamples": 20,
-            "attack_tune_method": "greedy", "attack_tune_trials": 1, "attack_tune_steps": 5,
+            "attack_method": "greedy",
+            "attack_steps": 10,
+            "attack_max_samples": 8,
+            "evaluate_resamples": 20,
+            "attack_tune_method": "greedy",
+            "attack_tune_trials": 1,
+            "attack_tune_steps": 5,
             "attack_shards": ["1/1"],
         },
     )

@@ -18,8 +18,8 @@ REGISTERED = "lstm-adversarial-attack"
 ALIAS = "champion"
 #: The tag by which the version made from an artifact is found.
 DIGEST_TAG = "digest"
-#: What the model's code imports.
-_NEEDED = ("mlflow", "msgspec", "numpy", "polars", "pyyaml", "safetensors", "scikit-learn", "torch")
+#: What the model's code imports, beside MLflow.
+_NEEDED = ("msgspec", "numpy", "polars", "pyyaml", "safetensors", "scikit-learn", "torch")
 _EXAMPLE_HOURS = 48
 
 
@@ -51,7 +51,10 @@ def log_model(artifact: Artifact, run_id: str) -> None:
                 "card": artifact.file("model.json").as_uri(),
             },
             code_paths=[str(copy_needed_code(script, Path(folder)))],
-            pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _NEEDED],
+            pip_requirements=[
+                f"mlflow=={mlflow.__version__}",  # also where its client alone is installed, which is called otherwise
+                *(f"{name}=={version(name).partition('+')[0]}" for name in _NEEDED),
+            ],
             signature=signature,
             input_example=example,
         )

@@ -26,8 +26,8 @@ def explain(error: BaseException) -> Problem:
     """Say what kind of problem an exception of MLflow, or of what it works with, stands for."""
     import requests
     import urllib3
-    from sqlalchemy.exc import OperationalError
 
+    unopened = _errors_of_databases()
     # A timeout after retries comes wrapped in a broken connection.
     late = (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
     if any(isinstance(cause, late) for cause in _causes(error)):
@@ -35,7 +35,7 @@ def explain(error: BaseException) -> Problem:
     for cause in _causes(error):
         if isinstance(cause, requests.exceptions.ConnectionError | ConnectionError):
             return Problem("cannot be reached", unreachable=True)
-        if isinstance(cause, OperationalError):
+        if isinstance(cause, unopened):
             return Problem("is no database that lets itself be opened", unreachable=True)
     for cause in _causes(error):
         status = _status(cause)
@@ -47,6 +47,15 @@ def explain(error: BaseException) -> Problem:
             code = getattr(cause, "error_code", f"HTTP {status}")
             return Problem(f"refuses ({code})")
     return Problem(f"cannot be used ({type(error).__name__})")
+
+
+def _errors_of_databases() -> tuple[type[Exception], ...]:
+    """Return what a database raises that cannot be opened; what speaks with servers alone comes without SQLAlchemy."""
+    try:
+        from sqlalchemy.exc import OperationalError
+    except ImportError:
+        return ()
+    return (OperationalError,)
 
 
 def shown(address: str) -> str:

@@ -90,7 +90,8 @@ class Tracker:
             raise
 
     def _wanted(self, stage: str) -> bool:
-        if self._environ.get("LSTM_AA_TRACKING") == "off":
+        where = self._environ.get("LSTM_AA_TRACKING")
+        if where == "off":
             return False
         if self._environ.get("MLFLOW_TRACKING_URI"):
             if find_spec("mlflow"):
@@ -99,6 +100,8 @@ class Tracker:
                 "tracking: MLFLOW_TRACKING_URI is set, but mlflow is not installed; install it, or this package with "
                 "its extra 'tracking'"
             )
+        if where == "server":  # as in an image, which holds what speaks with a server and not what keeps a store
+            return False
         return stage not in _TOO_SHORT and bool(find_spec("mlflow") or find_spec("tensorboard"))
 
     def _start(self) -> None:
