@@ -19,16 +19,16 @@ import docker
 import pytest
 import yaml
 from docker.types import Mount
-from images.engine import Engine
 from kfp import components, local
 from kfp.local import docker_task_handler
 from kfp.local.config import LocalExecutionConfig
-from small_stages import USERS, on_host
 
+from images.engine import Engine
 from lstm_adversarial_attack.artifacts import open_artifact
 from lstm_adversarial_attack.stage import STAGES, load_stage
 from pipelines.compile import COMPILED
 from pipelines.submit import checked, read_parameters
+from small_stages import USERS, on_host
 
 #: The folder of each artifact below a pipeline's root, in a run of everything.
 PLACES = {

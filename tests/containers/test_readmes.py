@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from images.engine import Engine
 
 from documents import ROOT, blocks_of
+from images.engine import Engine
 from lstm_adversarial_attack.artifacts import open_artifact
 from pipelines.cluster import NEEDS
 
