@@ -1,0 +1,129 @@
+"""Images are pushed to a real registry, and locked by the digests that it answers."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from images import build, names
+from images.engine import HARDENED, NO_NETWORK, Engine, Failure
+from private_engine import need
+
+_MANIFEST = ", ".join(
+    (
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.oci.image.index.v1+json",
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an empty registry on loopback, where engines ask for no TLS."""
+    folder = tmp_path_factory.mktemp("registry")
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = folder / "registry.yml"
+    settings.write_text(
+        f"version: 0.1\nlog: {{level: error}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n"
+        f"storage: {{filesystem: {{rootdirectory: '{folder}/images'}}}}\n"
+    )
+    process = subprocess.Popen([need("docker-registry"), "serve", settings], start_new_session=True)
+    try:
+        deadline = time.monotonic() + 30
+        while asked(port, "/v2/") is None:
+            assert process.poll() is None, "docker-registry has ended"
+            assert time.monotonic() < deadline, "docker-registry does not answer"
+            time.sleep(0.1)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
+        process.wait()
+
+
+def asked(port: int, path: str) -> http.client.HTTPMessage | None:
+    """Return the headers that the registry answers, or None where it does not."""
+    with suppress(OSError), closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("HEAD" if "manifests" in path else "GET", path, headers={"Accept": _MANIFEST})
+        response = connection.getresponse()
+        response.read()
+        return response.headers if response.status == http.HTTPStatus.OK else None
+    return None
+
+
+@pytest.fixture
+def version(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A version that the package does not have, so that no image of it is there."""
+    for module in (names, build):
+        monkeypatch.setattr(module, "version", lambda: "0.0.0")
+    return "0.0.0"
+
+
+def test_what_was_not_built_is_not_pushed(engine: Engine, version: str, tmp_path: Path) -> None:
+    lock = tmp_path / "images.lock.yaml"
+    with pytest.raises(Failure, match=rf"not built for cpu, version {version}: extract, .*make images ACCELERATOR=cpu"):
+        build.push("127.0.0.1:1", engine, lock)
+    assert not lock.exists()
+
+
+@pytest.fixture
+def built(engine: Engine, images: dict[str, str], version: str) -> Iterator[dict[str, str]]:
+    """Names by key as if images of all stages had been built for both accelerators.
+
+    All are the smallest of those that were built: the others would take minutes to compress.
+    """
+    known = {names.key(stage, each): names.tagged(stage, each) for stage in names.STAGES for each in names.ACCELERATORS}
+    for name in known.values():
+        engine.must("tag", images["preprocess"], name)
+    yield known
+    listed = engine.must("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").splitlines()
+    engine.must("image", "rm", *(name for name in listed if name.endswith(f":{version}") or f":{version}-" in name))
+
+
+@pytest.mark.usefixtures("built")
+def test_a_registry_that_is_not_there_leaves_the_lock(engine: Engine, version: str, tmp_path: Path) -> None:
+    lock = tmp_path / "images.lock.yaml"
+    before = names.Lock("127.0.0.1:1", version, {"extract": f"sha256:{'0' * 64}"})
+    names.write_lock(before, lock)
+    with pytest.raises(Failure, match="push"):
+        build.push("127.0.0.1:1", engine, lock)
+    assert names.read_lock(lock) == before
+
+
+def test_the_lock_holds_what_the_registry_answers(
+    registry: str, engine: Engine, images: dict[str, str], built: dict[str, str], version: str, tmp_path: Path
+) -> None:
+    lock = tmp_path / "images.lock.yaml"
+    build.main(["push", "--registry", registry, "--lock", str(lock)])
+    known = names.read_lock(lock)
+    assert known is not None
+    assert (known.registry, known.version) == (registry, version)
+    assert set(known.digests) == set(built)
+    port = int(registry.rpartition(":")[2])
+    for key, name in built.items():
+        path, _, tag = name.partition(":")
+        headers = asked(port, f"/v2/{path}/manifests/{tag}")
+        assert headers is not None, f"{name} is not in the registry"
+        assert known.digests[key] == headers["Docker-Content-Digest"]
+    pinned = names.image("train", "cuda", registry, lock=lock)
+    assert pinned == f"{registry}/lstm-adversarial-attack/train:{version}-cuda@{known.digests['train/cuda']}"
+    engine.must("image", "rm", names.tagged("train", "cuda", registry))
+    engine.must("pull", "--quiet", pinned)
+    pulled, local = engine.inspect(pinned), engine.inspect(images["preprocess"])
+    assert pulled is not None
+    assert local is not None
+    assert pulled["Id"] == local["Id"]
+    done = engine.must("run", "--rm", *HARDENED, *NO_NETWORK, pinned, "lstm-aa", "preprocess", "--help")
+    assert "lstm-aa preprocess" in done
