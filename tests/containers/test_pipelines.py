@@ -6,16 +6,17 @@ it is made to wait for a container's exit code before the container is removed.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 import yaml
 from docker.types import Mount
@@ -25,7 +26,7 @@ from kfp.local.config import LocalExecutionConfig
 
 from images.engine import Engine
 from lstm_adversarial_attack.artifacts import open_artifact
-from lstm_adversarial_attack.stage import STAGES, load_stage
+from lstm_adversarial_attack.stage import STAGES
 from pipelines.compile import COMPILED
 from pipelines.submit import checked, read_parameters
 from small_stages import USERS, on_host
@@ -87,17 +88,13 @@ def wait_for(client: Any, image: str, command: list[str], volumes: dict[str, Any
         container.remove(force=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def carry(
     engine: Engine,
     images: dict[str, str],  # noqa: ARG001 - they have to be there
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Carry]:
-    """Carry out a compiled pipeline: ``carry(name, {parameter: value}, data=folder)``."""
-    monkeypatch.setattr(docker_task_handler, "run_docker_container", wait_for)
-    monkeypatch.setenv("DOCKER_HOST", docker_host(engine))
+    """Carry out a compiled pipeline: ``carry(name, {parameter: value}, data=folder, run=...)``."""
     before, mask = LocalExecutionConfig.instance, os.umask(0o002)
     uid, _, group = USERS[0].partition(":")
     options = {
@@ -111,27 +108,38 @@ def carry(
         "mem_limit": "3g",
     }
 
-    def call(name: str, parameters: dict[str, Any], data: Path | None = None) -> Carried:
+    def call(
+        name: str, parameters: dict[str, Any], data: Path | None = None, run: Callable[..., int] = wait_for
+    ) -> Carried:
         package = COMPILED / "cpu" / f"{name}.yaml"
         mounts = [Mount("/data", str(data), type="bind", read_only=True)] if data else []
-        root = tmp_path / name / str(len(list(tmp_path.glob(f"{name}/*"))))
-        root.mkdir(parents=True)
-        for folder in (tmp_path, root.parent, root):
-            folder.chmod(0o777 if os.getegid() else 0o775)
+        root = tmp_path_factory.mktemp(name)
+        root.chmod(0o777 if os.getegid() else 0o775)
+        root.parent.chmod(0o755)  # pytest makes it for its own user alone
         local.init(local.DockerRunner(mounts=mounts, **options), pipeline_root=str(root), raise_on_error=True)
-        capfd.readouterr()
-        pipeline = components.load_component_from_file(str(package))
-        try:
-            pipeline(**checked(package, parameters))
-            succeeded = True
-        except RuntimeError:
-            succeeded = False
-        said = capfd.readouterr()
-        return Carried(root, succeeded, re.sub(r"\x1b\[\d+m", "", said.out + said.err))
+        said = io.StringIO()
+        with pytest.MonkeyPatch.context() as patched, redirect_stdout(said), redirect_stderr(said):
+            patched.setattr(docker_task_handler, "run_docker_container", run)
+            patched.setenv("DOCKER_HOST", docker_host(engine))
+            pipeline = components.load_component_from_file(str(package))
+            try:
+                pipeline(**checked(package, parameters))
+                succeeded = True
+            except RuntimeError:
+                succeeded = False
+        return Carried(root, succeeded, re.sub(r"\x1b\[\d+m", "", said.getvalue()))
 
     yield call
     os.umask(mask)
     LocalExecutionConfig.instance = before
+
+
+@pytest.fixture(scope="module")
+def everything(carry: Carry) -> Carried:
+    """The whole on a synthetic cohort, with the parameters of `smoke`."""
+    carried = carry("train-and-attack", read_parameters("smoke"))
+    assert carried.succeeded, carried.log[-4000:]
+    return carried
 
 
 def docker_host(engine: Engine) -> str:
@@ -169,10 +177,8 @@ def output_of(carried: Carried, task: str) -> dict[str, Any]:
     return {name: one["artifacts"][0] for name, one in found["artifacts"].items()}
 
 
-def test_everything_on_a_synthetic_cohort_is_what_one_process_makes(carry: Carry, tmp_path: Path) -> None:
-    parameters = read_parameters("smoke")
-    carried = carry("train-and-attack", parameters)
-    assert carried.succeeded, carried.log[-4000:]
+def test_everything_on_a_synthetic_cohort_is_what_one_process_makes(everything: Carried, tmp_path: Path) -> None:
+    carried, parameters = everything, read_parameters("smoke")
     assert digests(carried) == made_by_run(parameters, tmp_path / "by-run", parameters["source"])
     # two shards, each with its half
     shards = [open_artifact(path, "examples").manifest for path in carried.holds("*/attack/examples")]
@@ -205,40 +211,50 @@ def patients_of(events: Path) -> set[int]:
     return {int(one) for name in ("stay_id", "hadm_id", "subject_id") for one in stays[name] if one is not None}
 
 
-def test_the_ui_gets_what_it_draws_and_finite_numbers(carry: Carry) -> None:
-    carried = carry("train-and-attack", {**read_parameters("smoke"), **QUICK})
-    assert carried.succeeded, carried.log[-4000:]
-    for stage, task in (("train", "train"), ("evaluate", "evaluate"), ("preprocess", "preprocess")):
-        outputs, kind = output_of(carried, task), load_stage(stage).makes
-        artifact = open_artifact(carried.only(PLACES[kind]), kind)
-        assert outputs[kind]["metadata"]["digest"] == artifact.digest
-        assert outputs[kind]["metadata"]["kind"] == kind
-    shown = output_of(carried, "evaluate")
-    assert carried.only("evaluate/page").read_text().startswith("<!doctype html>")
-    assert len(carried.only("evaluate/summary").read_bytes()) < 1_000_000
+def test_the_ui_gets_what_it_draws_and_finite_numbers(everything: Carried) -> None:
+    for task, kind in (("preprocess", "dataset"), ("train", "model"), ("evaluate", "report")):
+        metadata = output_of(everything, task)[kind]["metadata"]
+        assert metadata["digest"] == open_artifact(everything.only(PLACES[kind]), kind).digest
+        assert metadata["kind"] == kind
+    shown = output_of(everything, "evaluate")
+    assert everything.only("evaluate/page").read_text().startswith("<!DOCTYPE html>")
+    assert everything.only("preprocess/card").read_text().startswith("<!DOCTYPE html>")
+    assert len(everything.only("evaluate/summary").read_bytes()) < 1_000_000  # the most that the UI shows
     assert 0 <= shown["metrics"]["metadata"]["test_auroc"] <= 1
+    assert 0 <= output_of(everything, "train")["metrics"]["metadata"]["test_auroc"] <= 1
     for condition in ("clean", "attacked"):
         metadata = shown[condition]["metadata"]
         assert 2 <= len(metadata["confidenceMetrics"]) <= 200
         assert sum(sum(row["row"]) for row in metadata["confusionMatrix"]["rows"]) > 10
-    assert 0 <= output_of(carried, "train")["metrics"]["metadata"]["test_auroc"] <= 1
-    assert "<html" in carried.only("preprocess/card").read_text().lower()
+    handed_on = [path.read_bytes() for path in everything.holds("**/executor_output.json")]
+    assert len(handed_on) >= 10
+    assert max(map(len, handed_on)) < 64 * 1024  # of 128 KiB in which all inputs of a task have to fit
 
-    # The parts alone, on what the whole has made.
-    addresses = {f"{kind}_uri": str(carried.only(PLACES[kind])) for kind in ("dataset", "model", "examples")}
-    again = carry(
-        "reevaluate", {**addresses, "evaluate_resamples": 20, "enforce_gate": True, "evaluate_min_auroc": 1.0}
+
+def test_a_report_is_written_anew_and_an_enforced_gate_fails_the_run_after_it(
+    everything: Carried, carry: Carry
+) -> None:
+    carried = carry(
+        "reevaluate",
+        {
+            **addresses(everything, "dataset", "model", "examples"),
+            "evaluate_resamples": 20,
+            "enforce_gate": True,
+            "evaluate_min_auroc": 1.0,
+        },
     )
-    assert not again.succeeded  # the gate is enforced, and not passed
-    assert "gate not passed" in again.log
-    report = open_artifact(again.only("evaluate/report"), "report")  # and yet the report is there
-    assert report.manifest.inputs["model"] == open_artifact(carried.only(PLACES["model"]), "model").digest
-    assert "FAILED" in again.log  # the exit task is told
+    assert not carried.succeeded
+    assert "gate not passed" in carried.log
+    report = open_artifact(carried.only("evaluate/report"), "report").manifest
+    assert report.inputs["model"] == open_artifact(everything.only(PLACES["model"]), "model").digest
+    assert re.search(r"lstm-aa: run lstm-aa-reevaluate\S*: FAILED", carried.log)
 
-    attacked = carry(
+
+def test_a_model_that_is_there_is_attacked(everything: Carried, carry: Carry) -> None:
+    carried = carry(
         "attack-model",
         {
-            **{name: addresses[name] for name in ("dataset_uri", "model_uri")},
+            **addresses(everything, "dataset", "model"),
             "attack_method": "greedy",
             "attack_steps": 10,
             "attack_max_samples": 8,
@@ -246,17 +262,24 @@ def test_the_ui_gets_what_it_draws_and_finite_numbers(carry: Carry) -> None:
             "attack_tune_method": "greedy",
             "attack_tune_trials": 1,
             "attack_tune_steps": 5,
-            "attack_shards": ["1/1"],
         },
     )
-    assert attacked.succeeded, attacked.log[-4000:]
-    examples = open_artifact(attacked.only("merge-examples/merged"), "examples").manifest
-    assert examples.settings["method"] == "greedy"
-    assert examples.settings["shard"] == ""
+    assert carried.succeeded, carried.log[-4000:]
+    examples = open_artifact(carried.only("merge-examples/merged"), "examples").manifest
+    assert (examples.settings["method"], examples.settings["shard"]) == ("greedy", "")
 
-    tuned = carry("tune-model", {"dataset_uri": addresses["dataset_uri"], "tune_trials": 1, "tune_max_epochs": 1})
-    assert tuned.succeeded, tuned.log[-4000:]
-    assert open_artifact(tuned.only("merge-hyperparameters/merged"), "hyperparameters").manifest.settings["trials"] == 1
+
+def test_hyperparameters_are_searched_alone(everything: Carried, carry: Carry) -> None:
+    given = {**addresses(everything, "dataset"), "tune_trials": 1, "tune_max_epochs": 1}
+    carried = carry("tune-model", given)
+    assert carried.succeeded, carried.log[-4000:]
+    found = open_artifact(carried.only("merge-hyperparameters/merged"), "hyperparameters").manifest
+    assert found.settings["trials"] == 1
+
+
+def addresses(carried: Carried, *kinds: str) -> dict[str, str]:
+    """Return the parameters that lead to artifacts of an earlier run."""
+    return {f"{kind}_uri": str(carried.only(PLACES[kind])) for kind in kinds}
 
 
 @pytest.mark.parametrize(
@@ -279,13 +302,12 @@ def test_a_task_that_fails_makes_the_run_fail(
     assert re.search(r"lstm-aa: run lstm-aa-train-and-attack\S*: FAILED", carried.log)  # the exit task is told
 
 
-def test_a_container_that_is_killed_makes_the_run_fail(carry: Carry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_container_that_is_killed_makes_the_run_fail(carry: Carry) -> None:
     """The runner as it comes takes a container for successful that was gone before it was asked."""
-    wait = docker_task_handler.run_docker_container
 
     def killed(client: Any, image: str, command: list[str], volumes: dict[str, Any], **options: Any) -> int:
         if command[1] != "preprocess":
-            return int(wait(client, image, command, volumes, **options))
+            return wait_for(client, image, command, volumes, **options)
         container = client.containers.create(image, command, volumes=volumes, **options)
         try:
             container.start()
@@ -294,8 +316,7 @@ def test_a_container_that_is_killed_makes_the_run_fail(carry: Carry, monkeypatch
         finally:
             container.remove(force=True)
 
-    monkeypatch.setattr(docker_task_handler, "run_docker_container", killed)
-    carried = carry("train-and-attack", {**read_parameters("smoke"), **QUICK})
+    carried = carry("train-and-attack", {**read_parameters("smoke"), **QUICK}, run=killed)
     assert not carried.succeeded
     assert not carried.holds(PLACES["dataset"])
     assert carried.holds(PLACES["events"])
@@ -306,4 +327,3 @@ def test_the_images_of_the_packages_are_those_that_were_built(images: dict[str, 
     pipeline = next(yaml.safe_load_all((COMPILED / "cpu" / "train-and-attack.yaml").read_text()))
     named = {one["container"]["image"] for one in pipeline["deploymentSpec"]["executors"].values()}
     assert named == set(images.values())
-    assert docker.from_env is not None
