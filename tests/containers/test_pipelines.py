@@ -231,9 +231,7 @@ def test_the_ui_gets_what_it_draws_and_finite_numbers(everything: Carried) -> No
     assert max(map(len, handed_on)) < 64 * 1024  # of 128 KiB in which all inputs of a task have to fit
 
 
-def test_a_report_is_written_anew_and_an_enforced_gate_fails_the_run_after_it(
-    everything: Carried, carry: Carry
-) -> None:
+def test_an_enforced_gate_fails_the_run_when_the_report_is_stored(everything: Carried, carry: Carry) -> None:
     carried = carry(
         "reevaluate",
         {
