@@ -60,6 +60,7 @@ test: setup-dev ## All tests (ARGS= for pytest)
 lint: setup-dev ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	if command -v shellcheck >/dev/null; then shellcheck images/install.sh .ci/run; fi
 
 typecheck: setup-dev ## Check types
 	$(BIN)/mypy

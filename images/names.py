@@ -106,7 +106,8 @@ def read_lock(file: Path = LOCK_FILE) -> Lock | None:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
         lock = Lock(content["registry"], content["version"], dict(_flat(content["images"])))
     except (KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise ValueError(f"{file}: not a lock of images ({error}); write it anew with make push") from error
+        told = " ".join(str(error).split())
+        raise ValueError(f"{file}: not a lock of images ({told}); write it anew with make push") from error
     strange = {name: digest for name, digest in lock.digests.items() if not str(digest).startswith("sha256:")}
     if strange:
         raise ValueError(f"{file}: no digests: {strange}; write it anew with make push")

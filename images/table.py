@@ -79,7 +79,7 @@ def measure(name: str, image: str, at: Engine, *, rounds: int = 3, audit: bool =
         whole.append(time.monotonic() - started)
         said = at.must(*hardened, "python", "-c", _TIMED, *command)
         inside.append(float(said.rpartition("SECONDS")[2]))
-    own = sum(_bytes(size) for size in _own_layers(image, at))
+    own = round(sum(map(_bytes, _own_layers(image, at))))
     layers = len(known["RootFS"]["Layers"])
     return Row(name, known["Size"], own, layers, known["Config"]["User"], found, min(whole), min(inside))
 

@@ -13,6 +13,9 @@ from markdown_it import MarkdownIt
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
+#: Pages whose commands need the images: they are carried out with them, by tests/containers.
+IN_CONTAINERS = (ROOT / "docs" / "containers.md",)
+
 #: Languages of code blocks. What stands in sh, python, yaml and sql is carried out; text is a drawing or an output.
 LANGUAGES = ("sh", "python", "yaml", "sql", "text")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from documents import LANGUAGES, PAGES, ROOT, blocks_of, inline_code_of, links_of, name_of, options_in
+from documents import IN_CONTAINERS, LANGUAGES, PAGES, ROOT, blocks_of, inline_code_of, links_of, name_of, options_in
 from lstm_adversarial_attack.cli import app
 from lstm_adversarial_attack.evaluate.tables import SCHEMAS
 from lstm_adversarial_attack.stage import STAGES, load_stage
@@ -25,11 +25,12 @@ _NEEDS = {_MAKES_RUN_1: (pytest.mark.demo, pytest.mark.challenge2012, pytest.mar
 _CARRIED_OUT = [
     pytest.param(page, id=name_of(page), marks=_NEEDS.get(page, ()))
     for page in PAGES
-    if any(block.language != "text" for block in blocks_of(page))
+    if page not in IN_CONTAINERS and any(block.language != "text" for block in blocks_of(page))
 ]
 #: Options of other programs that pages name.
 _OF_OTHERS = {
     "--port",  # optuna-dashboard
+    *("--option", "--user"),  # of images.build, and of docker
     *("--stays", "--rounds", "--gradients", "--steps", "--device", "--all"),  # benchmarks
     *("--no-cache", "--token-file"),  # pipelines.submit
 }
