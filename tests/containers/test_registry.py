@@ -11,9 +11,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+import yaml
 
 from images import build, names
 from images.engine import HARDENED, NO_NETWORK, Engine, Failure
+from pipelines.cluster import NEEDS, read_cluster
+from pipelines.compile import compile_pipelines, images_for
+from pipelines.dag import contract_of
 from private_engine import need
 
 _MANIFEST = ", ".join(
@@ -127,3 +131,26 @@ def test_the_lock_holds_what_the_registry_answers(
     assert pulled["Id"] == local["Id"]
     done = engine.must("run", "--rm", *HARDENED, *NO_NETWORK, pinned, "lstm-aa", "preprocess", "--help")
     assert "lstm-aa preprocess" in done
+
+
+def test_pipelines_are_compiled_to_what_the_registry_holds(
+    registry: str, engine: Engine, built: dict[str, str], version: str, tmp_path: Path
+) -> None:
+    lock = tmp_path / "images.lock.yaml"
+    build.main(["push", "--registry", registry, "--lock", str(lock)])
+    known = names.read_lock(lock)
+    assert known is not None
+    for cluster, accelerator in (("gpu", "cuda"), ("cpu", "cpu")):
+        described = read_cluster(cluster)
+        folder = tmp_path / cluster
+        compile_pipelines(described, images_for(described, registry, lock), folder)
+        pipeline = next(yaml.safe_load_all((folder / "train-and-attack.yaml").read_text()))
+        found = pipeline["deploymentSpec"]["executors"]
+        executors = {name.removeprefix("exec-"): one["container"] for name, one in found.items()}
+        assert set(executors) == set(NEEDS)
+        for command, container in executors.items():
+            key = names.key(contract_of(command).stage, accelerator)
+            assert container["image"] == f"{registry}/{built[key]}@{known.digests[key]}"
+        on_gpus = {command for command, container in executors.items() if "accelerator" in container["resources"]}
+        assert on_gpus == ({"tune", "train", "attack-tune", "attack"} if cluster == "gpu" else set())
+            engine.must("pull", "--quiet", container["image"])
