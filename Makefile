@@ -9,7 +9,7 @@ OUT ?= runs/default
 ARGS ?=
 CLUSTER ?= gpu
 PIPELINE ?= train-and-attack
-PARAMS ?= smoke
+PARAMS ?= $(if $(filter train-and-attack,$(PIPELINE)),smoke)
 # Of images: cpu runs everywhere; cuda is for stages on NVIDIA GPUs, and downloads gigabytes.
 ACCELERATOR ?= cpu
 REGISTRY ?=
@@ -24,7 +24,7 @@ IMAGE_OPTIONS = --accelerator $(ACCELERATOR) --registry "$(REGISTRY)" --base "$(
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run notebook test lint typecheck format bench bench-attack bench-data bench-prediction bench-training docs lock wheel clean \
-	compile submit schedule images push sbom image-table test-containers
+	compile goldens submit schedule images push sbom image-table test-containers
 
 help: ## Print this list
 	@echo "Usage: make TARGET [NAME=value ...]"
@@ -87,14 +87,21 @@ bench-training: setup-dev ## Time training against a bare loop, and tuning with 
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_training.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_tune.py
 
-compile: setup-dev ## Compile the Kubeflow pipelines (CLUSTER=gpu, cpu or a file; REGISTRY=)
-	$(BIN)/python -m pipelines.compile --cluster $(CLUSTER) $(if $(REGISTRY),--registry "$(REGISTRY)")
+SUBMIT = $(BIN)/python -m pipelines.submit $(if $(HOST),--host "$(HOST)") --pipeline $(PIPELINE) --cluster "$(CLUSTER)" \
+	$(if $(PARAMS),--params "$(PARAMS)")
+
+compile: setup-dev ## Compile the Kubeflow pipelines to build/pipelines (CLUSTER=gpu, cpu or a file; REGISTRY=)
+	$(BIN)/python -m pipelines.compile --cluster "$(CLUSTER)" $(if $(REGISTRY),--registry "$(REGISTRY)")
+
+goldens: setup-dev ## Compile the packages in pipelines/compiled anew, which the tests hold against the code
+	$(BIN)/python -m pipelines.compile --golden --cluster gpu
+	$(BIN)/python -m pipelines.compile --golden --cluster cpu
 
 submit: setup-dev ## Start a run on Kubeflow (HOST=, PARAMS=, PIPELINE=, CLUSTER=, ARGS=; the token in KFP_TOKEN)
-	$(BIN)/python -m pipelines.submit $(if $(HOST),--host $(HOST)) --pipeline $(PIPELINE) --cluster $(CLUSTER) --params $(PARAMS) $(ARGS)
+	$(SUBMIT) $(ARGS)
 
 schedule: setup-dev ## The same again and again (CRON="0 0 2 * * 1", seconds first)
-	$(BIN)/python -m pipelines.submit $(if $(HOST),--host $(HOST)) --pipeline $(PIPELINE) --cluster $(CLUSTER) --params $(PARAMS) --schedule "$(CRON)" $(ARGS)
+	$(SUBMIT) --schedule "$(CRON)" $(ARGS)
 
 docs: setup-dev ## Build the documentation site into build/docs, warnings being errors
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --builder html docs build/docs

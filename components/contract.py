@@ -4,9 +4,9 @@ A spec says which command it runs, in whose image, and which artifacts go in and
 options of the command, with the same names, types, defaults and explanations: they are read from the command line's own
 declaration, so that the two cannot differ.
 
-Every parameter is written on the command line, as ``--name=value``: so the values that the UI shows are those that were
-used, and nothing depends on how a backend treats a parameter that was left out. The command takes a value that is the
-option's default for none (`lstm_adversarial_attack.kubeflow`).
+Every parameter is written on the command line, as ``--name=value``, so that nothing depends on how a backend treats one
+that was left out. The command takes a value that is the option's default for none (`lstm_adversarial_attack.kubeflow`):
+a protocol, and what a search has found, come before it. The artifact's metadata say which settings were used.
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ from pipelines.dag import contract_of
 from pipelines.definitions import PIPELINES
 
 HERE = Path(__file__).parent
+#: The packages of the repository, whose images are named by tags without a registry; and those of who compiles.
 COMPILED = HERE / "compiled"
+OWN = HERE.parent / "build" / "pipelines"
 
 
 def images_for(cluster: Cluster, registry: str, lock: Path = LOCK_FILE) -> Callable[[str], str]:
@@ -55,7 +57,8 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m pipelines.compile",
         description="Compile the pipelines, and the components for pipelines of your own, for a cluster.",
         epilog="Images are named by the digests in images/images.lock.yaml, which make push writes. Without it, or for "
-        "another registry, they are named by their exact tags, and a warning says so.",
+        "another registry, they are named by their exact tags, and a warning says so. pipelines.submit takes what was "
+        "compiled here before what lies in pipelines/compiled.",
     )
     parser.add_argument(
         "--cluster",
@@ -65,16 +68,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--registry", help="where the images are: HOST[:PORT][/PATH]; by default that of the lock, if any"
     )
-    parser.add_argument("--out", type=Path, help="folder; by default pipelines/compiled/CLUSTER")
+    parser.add_argument("--out", type=Path, help="folder; by default build/pipelines/CLUSTER")
+    parser.add_argument(
+        "--golden", action="store_true", help="renew pipelines/compiled: no registry, no lock, for the tests"
+    )
     given = parser.parse_args(arguments)
     try:
-        cluster, lock = read_cluster(given.cluster), read_lock()
+        cluster, lock = read_cluster(given.cluster), None if given.golden else read_lock()
         registry = given.registry if given.registry is not None else lock.registry if lock else ""
         image_of = images_for(cluster, registry)
         named = {stage: image_of(stage) for stage in sorted({contract_of(command).stage for command in NEEDS})}
     except ValueError as error:
         sys.exit(f"pipelines.compile: error: {error}")
-    out = given.out or COMPILED / Path(given.cluster).stem
+    out = given.out or (COMPILED if given.golden else OWN) / Path(given.cluster).stem
     files = [*compile_pipelines(cluster, image_of, out), *compile_components(image_of, out / "components")]
     for stage, name in named.items():
         print(f"{stage:12} {name}")

@@ -12,13 +12,15 @@ from kfp import dsl, kubernetes
 from kfp.dsl.base_component import BaseComponent
 
 from components.contract import Contract, component, options, parameter, shaped
-from pipelines.cluster import Cluster
+from lstm_adversarial_attack.stage import STAGES
+from pipelines.cluster import STORE, TRACKING, Cluster
 from pipelines.parameters import Parameter
 
 _SHARED_MEMORY, _SCRATCH = "/dev/shm", "/tmp"
 _PASSWORD, _DIGEST = "PGPASSWORD", "LSTM_AA_IMAGE_DIGEST"
 _KEEPS_CHECKPOINTS = ("tune", "train", "attack-tune", "attack")
 _KEEPS_STUDIES = ("tune", "attack-tune")
+_READS_FILES = ("extract", "preprocess")
 
 
 @dataclass
@@ -68,8 +70,8 @@ class Dag:
         task.set_caching_options(needs.cached)
         if needs.retries.count:
             retries = needs.retries
-            task.set_retry(retries.count, retries.wait, retries.factor, retries.longest_wait)
-        kubernetes.set_timeout(task, needs.minutes * 60)
+            task.set_retry(retries.count, f"{retries.wait}s", retries.factor, f"{needs.all_seconds}s")
+        kubernetes.set_timeout(task, needs.seconds)
         kubernetes.set_image_pull_policy(task, cluster.image_pull_policy)
         if cluster.image_pull_secret:
             kubernetes.set_image_pull_secrets(task, [cluster.image_pull_secret])
@@ -108,16 +110,23 @@ class Dag:
         digest = self.image_of(contract.stage).partition("@")[2]
         if digest:
             task.set_env_variable(_DIGEST, digest)
-        variables = {name: name for name in cluster.config}
-        kubernetes.use_config_map_as_env(task, cluster.config_map, variables, optional=True)
+        variables = (*(TRACKING if command in STAGES else ()), *(STORE if command in _KEEPS_CHECKPOINTS else ()))
+        if variables:
+            kubernetes.use_config_map_as_env(
+                task, cluster.config_map, {name: name for name in variables}, optional=True
+            )
+        if command in STAGES:
+            keys = {"token": "MLFLOW_TRACKING_TOKEN", "username": "MLFLOW_TRACKING_USERNAME"}
+            keys["password"] = "MLFLOW_TRACKING_PASSWORD"
+            kubernetes.use_secret_as_env(task, cluster.secrets.tracking, keys, optional=True)
+        if command in _READS_FILES and cluster.data_claim:
+            kubernetes.mount_pvc(task, cluster.data_claim, cluster.data_path)
         if command == "extract":
             kubernetes.use_secret_as_env(task, cluster.secrets.database, {"password": _PASSWORD}, optional=True)
-            if cluster.data_claim:
-                kubernetes.mount_pvc(task, cluster.data_claim, cluster.data_path)
         if command in _KEEPS_STUDIES:
             kubernetes.use_secret_as_env(task, cluster.secrets.study, {"password": _PASSWORD}, optional=True)
         if command in _KEEPS_CHECKPOINTS:
-            keys = {"access-key": "AWS_ACCESS_KEY_ID", "secret-key": "AWS_SECRET_ACCESS_KEY"}
+            keys = {"access-key": "LSTM_AA_S3_ACCESS_KEY_ID", "secret-key": "LSTM_AA_S3_SECRET_ACCESS_KEY"}
             kubernetes.use_secret_as_env(task, cluster.secrets.objects, keys, optional=True)
         if contract.status:
             kubernetes.use_secret_as_env(task, cluster.secrets.webhook, {"url": "LSTM_AA_WEBHOOK_URL"}, optional=True)

@@ -105,7 +105,7 @@ def _built(
     cluster: Cluster,
     image_of: Callable[[str], str],
 ) -> BaseComponent:
-    """Return a pipeline whose end is told, however it ends."""
+    """Return a pipeline, whose end is told, however it ends, where the cluster has it so."""
     addresses = [
         Parameter(f"{artifact}_uri", str, Parameter.REQUIRED, _WHERE.format(stage))
         for artifact, (_, stage) in needed.items()
@@ -114,6 +114,9 @@ def _built(
 
     def within(values: Mapping[str, Any]) -> None:
         dag = Dag(cluster, image_of, values)
+        if not cluster.notify:
+            body(dag)
+            return
         with dsl.ExitHandler(dag.add("notify", run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER), name="run"):
             body(dag)
 

@@ -62,11 +62,10 @@ def _all(device: str) -> Iterator[Parameter]:
         option = as_option(argument)
         if not argument.show or option.name in NO_PARAMETERS or option.name in _ONE_FOR_ALL:
             continue
-        own = tuple(stage for stage in STAGES if option.name.startswith(f"{stage.replace('-', '_')}_"))
-        # attack_tune_steps begins with attack_ as well
-        stages = own[-1:] if not own else (max(own, key=len),)
-        if not own:
-            stages = tuple(stage for stage in STAGES if option.name in takers[stage])
+        own = [stage for stage in STAGES if option.name.startswith(f"{stage.replace('-', '_')}_")]
+        stages = tuple(stage for stage in STAGES if option.name in takers[stage])
+        if own:
+            stages = (max(own, key=len),)  # attack_tune_steps begins with attack_ as well
         yield _adapted(option, stages, device)
     for name, (kind, items, explanation) in FAN_OUT.items():
         yield Parameter(name, kind, items, explanation, (name.partition("_")[0],))

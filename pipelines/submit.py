@@ -10,8 +10,10 @@ import argparse
 import json
 import os
 import sys
+import time
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,28 +22,26 @@ from typing import Any
 import yaml
 from kfp.client import Client
 
-from pipelines.compile import COMPILED, HERE
+from images.names import PROJECT
+from pipelines.compile import COMPILED, HERE, OWN
 from pipelines.definitions import PIPELINES
 
 PARAMETERS = HERE / "parameters"
 TOKEN = "KFP_TOKEN"
-_KINDS: dict[str, tuple[type, ...]] = {
-    "STRING": (str,),
-    "BOOLEAN": (bool,),
-    "NUMBER_INTEGER": (int,),
-    "NUMBER_DOUBLE": (int, float),
-    "LIST": (list,),
-    "STRUCT": (dict,),
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "STRING": ((str,), "text"),
+    "BOOLEAN": ((bool,), "true or false"),
+    "NUMBER_INTEGER": ((int,), "a whole number"),
+    "NUMBER_DOUBLE": ((int, float), "a number"),
+    "LIST": ((list,), "a list"),
+    "STRUCT": ((dict,), "a mapping"),
 }
-_WORDS = {
-    "STRING": "text",
-    "BOOLEAN": "true or false",
-    "NUMBER_INTEGER": "a whole number",
-    "NUMBER_DOUBLE": "a number",
-    "LIST": "a list",
-    "STRUCT": "a mapping",
-}
-_ENDED_WELL = "SUCCEEDED"
+#: Numbers travel as doubles, which hold no more digits.
+_LARGEST = 2**53
+#: Shards whose metadata fit into one argument of the task that joins them.
+_MOST_SHARDS = 32
+_ENDED = {"SUCCEEDED": 0, "SKIPPED": 0, "FAILED": 1, "CANCELED": 1, "CANCELLED": 1, "ERROR": 1}
+_PAUSE_S, _MOST_LOST = 10.0, 30
 
 
 class SubmitError(Exception):
@@ -67,31 +67,96 @@ def read_parameters(name: str) -> dict[str, Any]:
     return content
 
 
-def checked(package: Path, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a run after a check against what the package takes.
+def takes_of(package: Path) -> dict[str, dict[str, Any]]:
+    """Return what a package takes: its parameters by name.
 
     Raises:
-        SubmitError: the package cannot be read, or a parameter is unknown, of the wrong type, or missing.
+        SubmitError: the package cannot be read.
     """
     if not package.is_file():
         raise SubmitError(f"{package}: no such package; make it with make compile")
     try:
         pipeline = next(yaml.safe_load_all(package.read_text(encoding="utf-8")))
-        takes = pipeline["root"].get("inputDefinitions", {}).get("parameters", {})
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
+        takes: dict[str, dict[str, Any]] = pipeline["root"].get("inputDefinitions", {}).get("parameters", {})
+    except (yaml.YAMLError, TypeError, KeyError, AttributeError, UnicodeDecodeError) as error:
         raise SubmitError(f"{package}: not a compiled pipeline") from error
+    return takes
+
+
+def checked(package: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a run after a check against what the package takes.
+
+    Raises:
+        SubmitError: the package cannot be read, or a parameter is unknown, of the wrong type, missing, or would let the
+            run fail when hours have been spent on it.
+    """
+    takes = takes_of(package)
+    values = {}
     for name, value in given.items():
         if name not in takes:
             raise SubmitError(
                 f"parameter {name}: the pipeline has none of that name; it has {', '.join(sorted(takes))}"
             )
-        kind = takes[name]["parameterType"]
-        if not isinstance(value, _KINDS[kind]) or (isinstance(value, bool) and kind != "BOOLEAN"):
-            raise SubmitError(f"parameter {name}: {value!r} is not {_WORDS[kind]}")
-    missing = [name for name, one in takes.items() if not one.get("isOptional") and name not in given]
+        values[name] = _of_kind(name, value, takes[name]["parameterType"])
+    missing = [name for name, one in takes.items() if not one.get("isOptional") and name not in values]
     if missing:
         raise SubmitError(f"no value for {', '.join(sorted(missing))}; give it in --params or with --set NAME=VALUE")
-    return dict(given)
+    _check_fan_out(values)
+    return values
+
+
+def _of_kind(name: str, value: Any, kind: str) -> Any:
+    """Return a value as the kind that a parameter is of; a number where text is asked for is meant as text."""
+    kinds, word = _KINDS[kind]
+    if kind == "STRING" and isinstance(value, (bool, int, float)):
+        return ("on" if value else "off") if isinstance(value, bool) else str(value)  # YAML reads these words as bools
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kind != "BOOLEAN"):
+        hint = "; put it between quotes" if kind == "STRING" else ""
+        raise SubmitError(f"parameter {name}: {value!r} is not {word}{hint}")
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise SubmitError(
+            f"parameter {name}: {value} has more digits than Kubeflow hands on; {_LARGEST} is the largest"
+        )
+    return value
+
+
+def _check_fan_out(values: Mapping[str, Any]) -> None:
+    shards = values.get("attack_shards")
+    if shards is not None:
+        wanted = [f"{number}/{len(shards)}" for number in range(1, len(shards) + 1)]
+        if not shards or sorted(map(str, shards)) != sorted(wanted):
+            raise SubmitError(f"parameter attack_shards: {shards} are not all shards; three are [1/3, 2/3, 3/3]")
+        if len(shards) > _MOST_SHARDS:
+            raise SubmitError(f"parameter attack_shards: {len(shards)} shards; at most {_MOST_SHARDS} can be joined")
+    pods = values.get("tune_pods")
+    if pods is not None:
+        if not pods or not all(type(one) is int and one >= 1 for one in pods):
+            raise SubmitError(
+                f"parameter tune_pods: {pods}: a number of workers for each pod is expected, as in [1, 1]"
+            )
+        if len(pods) > 1 and not values.get("storage"):
+            raise SubmitError("parameter tune_pods: several pods search one study, so storage has to say where it is")
+
+
+def check_images(package: Path, *, local: bool) -> None:
+    """See that a cluster can find the images.
+
+    Raises:
+        SubmitError: they are of no registry, and ``local`` does not say that the nodes have them.
+    """
+    pipeline = next(yaml.safe_load_all(package.read_text(encoding="utf-8")))
+    images = sorted(
+        {
+            one["container"]["image"]
+            for one in pipeline["deploymentSpec"]["executors"].values()
+            if "container" in one and one["container"]["image"].startswith(f"{PROJECT}/")
+        }
+    )
+    if images and not local:
+        raise SubmitError(
+            f"{package}: {images[0]} is in no registry, and a node without it would ask a public one: push the images "
+            "and compile for their registry, or say --local-images where every node has them"
+        )
 
 
 def without_cache(package: Path, folder: Path) -> Path:
@@ -108,8 +173,8 @@ def without_cache(package: Path, folder: Path) -> Path:
     return written
 
 
-def set_values(pairs: list[str]) -> dict[str, Any]:
-    """Return what ``--set`` says; values are read as YAML.
+def set_values(pairs: list[str], takes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what ``--set`` says; a value is read as what the parameter of its name is.
 
     Raises:
         SubmitError: one is not of the form NAME=VALUE.
@@ -119,11 +184,22 @@ def set_values(pairs: list[str]) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise SubmitError(f"--set {pair}: not of the form NAME=VALUE")
-        try:
-            values[name] = yaml.safe_load(value) if value else ""
-        except yaml.YAMLError as error:
-            raise SubmitError(f"--set {pair}: {error}") from error
+        values[name] = _read(value, takes.get(name, {}).get("parameterType", "STRING"))
     return values
+
+
+def _read(value: str, kind: str) -> Any:
+    """Return a value as typed, where it can be one of its kind; else it stays text, and is refused as such."""
+    if kind == "STRING":
+        return value
+    if kind in ("NUMBER_INTEGER", "NUMBER_DOUBLE"):
+        for number in (int, float):
+            with suppress(ValueError):
+                return number(value)
+        return value
+    with suppress(yaml.YAMLError):
+        return yaml.safe_load(value)
+    return value
 
 
 def parser() -> argparse.ArgumentParser:
@@ -159,6 +235,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="CRON",
         help='start it again and again: six fields, the first for seconds, as in "0 0 2 * * 1" for Mondays at two',
     )
+    how.add_argument("--local-images", action="store_true", help="the nodes have the images, which are in no registry")
     how.add_argument("--wait", action="store_true", help="wait for the end, and exit with 1 where the run fails")
     how.add_argument("--dry-run", action="store_true", help="check, print what would be sent, and send nothing")
     return made
@@ -168,19 +245,29 @@ def main(arguments: list[str] | None = None) -> None:
     """Submit as the command line says; exit 0, 1 where a run failed, 2 for what the user can mend."""
     given = parser().parse_args(arguments)
     try:
-        package = given.package or COMPILED / given.cluster / f"{given.pipeline}.yaml"
-        values = {**(read_parameters(given.params) if given.params else {}), **set_values(given.set)}
+        package = given.package or _package(given.cluster, given.pipeline)
+        takes = takes_of(package)
+        values = {**(read_parameters(given.params) if given.params else {}), **set_values(given.set, takes)}
         values = checked(package, values)
-        if given.schedule and len(given.schedule.split()) != 6:
-            raise SubmitError(f"--schedule {given.schedule}: six fields are expected, the first of them for seconds")
+        if given.schedule is not None and len(given.schedule.split()) != 6:
+            raise SubmitError(f"--schedule {given.schedule!r}: six fields are expected, the first of them for seconds")
         if given.dry_run:
             print(json.dumps({"package": str(package), "parameters": values}, indent=1))
             return
-        client = _client(given)
-        _start(client, given, package, values)
+        check_images(package, local=given.local_images)
+        code = _start(_client(given), given, package, values)
     except SubmitError as error:
         print(f"pipelines.submit: error: {error}", file=sys.stderr)
         sys.exit(2)
+    if code:
+        sys.exit(code)
+
+
+def _package(cluster: str, pipeline: str) -> Path:
+    """Return the package that was compiled last for a cluster: by who submits, or else in the repository."""
+    name = Path(cluster).stem
+    own = OWN / name / f"{pipeline}.yaml"
+    return own if own.exists() else COMPILED / name / f"{pipeline}.yaml"
 
 
 def _client(given: argparse.Namespace) -> Client:
@@ -205,7 +292,7 @@ def _client(given: argparse.Namespace) -> Client:
         raise SubmitError(f"{given.host}: {_reason(error)}") from error
 
 
-def _start(client: Client, given: argparse.Namespace, package: Path, values: dict[str, Any]) -> None:
+def _start(client: Client, given: argparse.Namespace, package: Path, values: dict[str, Any]) -> int:
     name = given.run_name or f"{given.pipeline} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     try:
         with TemporaryDirectory() as folder:
@@ -213,7 +300,7 @@ def _start(client: Client, given: argparse.Namespace, package: Path, values: dic
                 package = without_cache(package, Path(folder))
             if given.schedule:
                 print(f"scheduled: {_schedule(client, given, package, values, name)}")
-                return
+                return 0
             run = client.create_run_from_pipeline_package(
                 str(package),
                 arguments=values,
@@ -226,11 +313,29 @@ def _start(client: Client, given: argparse.Namespace, package: Path, values: dic
     except Exception as error:
         raise SubmitError(f"{given.host}: {_reason(error)}") from error
     print(f"started: {run.run_id}")
-    if given.wait:
-        state = run.wait_for_run_completion().state
-        print(f"{run.run_id}: {state}")
-        if state != _ENDED_WELL:
-            sys.exit(1)
+    return _wait(client, run.run_id) if given.wait else 0
+
+
+def _wait(client: Client, run: str) -> int:
+    """Return 0 when a run has succeeded, 1 when it has ended otherwise; a server that is away for a while is forgiven.
+
+    Raises:
+        SubmitError: the server did not answer for long.
+    """
+    lost = 0
+    while True:
+        try:
+            state = str(client.get_run(run).state).upper()
+        except Exception as error:
+            lost += 1
+            if lost > _MOST_LOST or getattr(error, "status", 500) < 500:
+                raise SubmitError(f"run {run} goes on, but its state cannot be read: {_reason(error)}") from error
+        else:
+            lost = 0
+            if state in _ENDED:
+                print(f"{run}: {state}")
+                return _ENDED[state]
+        time.sleep(_PAUSE_S)
 
 
 def _schedule(client: Client, given: argparse.Namespace, package: Path, values: dict[str, Any], name: str) -> str:

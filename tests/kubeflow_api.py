@@ -23,6 +23,7 @@ class Recorder(ThreadingHTTPServer):
         self.posted: list[tuple[str, str | None, dict[str, Any]]] = []
         self.state = "SUCCEEDED"
         self.refuse = 0
+        self.away = 0
 
     @property
     def address(self) -> str:
@@ -48,6 +49,9 @@ class _Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if "/healthz" in self.path:
             self._answer({"multi_user": True})
+        elif "/runs/" in self.path and self.server.away:
+            self.server.away -= 1
+            self._answer({}, 503)
         elif "/runs/" in self.path:
             self._answer({"run_id": "run-1", "display_name": "a run", "state": self.server.state, "created_at": _MADE})
         elif self.path.partition("?")[0].endswith("/versions"):

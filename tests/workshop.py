@@ -28,7 +28,8 @@ from lstm_adversarial_attack.cli import app, main
 from lstm_adversarial_attack.protocols import load_settings
 from lstm_adversarial_attack.settings import EvaluateSettings
 from mlflow_server import free_port
-from pipelines.cluster import Cluster
+from pipelines.cluster import STORE, TRACKING, Cluster
+from pipelines.submit import checked
 from postgres_server import Server, running_postgres
 from seaweedfs_server import running_seaweedfs
 from serving import answer, serving
@@ -181,6 +182,11 @@ class Workshop:
         with running_kubeflow_api() as server:
             self._run(block, [server.address if word == host else word for word in command], folder=ROOT)
             assert server.posted, f"{block}: nothing was sent"
+            for path, _, body in server.posted:
+                if path.endswith(("/runs", "/recurringruns")):
+                    given, package = body["runtime_config"]["parameters"], self.folder / "sent.yaml"
+                    package.write_text(yaml.safe_dump(body["pipeline_spec"]["pipeline_spec"]), encoding="utf-8")
+                    assert checked(package, given) == given, f"{block}: {given}"
 
     def _kubectl(self, block: Block, words: list[str]) -> None:
         """See that what it makes has the names and keys that the pipelines read."""
@@ -192,8 +198,9 @@ class Workshop:
             cluster.secrets.study: {"password"},
             cluster.secrets.objects: {"access-key", "secret-key"},
             cluster.secrets.webhook: {"url"},
+            cluster.secrets.tracking: {"token"},
         }
-        assert keys == known[name] if words[2] == "secret" else keys <= set(cluster.config), f"{block}: {name}: {keys}"
+        assert keys == known[name] if words[2] == "secret" else keys <= {*STORE, *TRACKING}, f"{block}: {name}: {keys}"
         assert words[2] == "secret" or name == cluster.config_map, f"{block}: {name}"
 
     def _export(self, _block: Block, words: list[str]) -> None:

@@ -775,6 +775,7 @@ def main(arguments: list[str] | None = None) -> None:
     if os.getpid() == 1:  # of a container, where a signal to stop is ignored unless somebody takes it
         signal.signal(signal.SIGTERM, _stop)
     try:
+        kubeflow.take_own_store(os.environ)
         line, task = kubeflow.as_task(sys.argv[1:] if arguments is None else arguments, _defaults)
         app(line, exit_on_error=False, print_error=False, result_action="return_none")
         if task is not None:

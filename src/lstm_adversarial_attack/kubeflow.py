@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from lstm_adversarial_attack.errors import UserError
 
 OPTION = "--executor-input"
 _OUT = "--out"
+_OWN, _OF_TOOLS = "LSTM_AA_S3_", "AWS_"
 #: Where Kubeflow's launcher keeps the objects of a bucket while a container runs.
 _MOUNTS = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
 
@@ -113,9 +114,9 @@ def _opened(path: Path) -> Artifact:
 
 
 def described(artifact: Artifact) -> dict[str, Any]:
-    """Return what the UI shows of an artifact: kind, digests, versions, row counts; nothing of a patient.
+    """Return what the UI shows of an artifact: kind, digests, versions, settings, row counts; nothing of a patient.
 
-    It is short: the metadata of all inputs of a task, such as a hundred shards, go into one argument of 128 KiB.
+    It is short: the metadata of all inputs of a task, such as 32 shards, go into one argument of 128 KiB.
     """
     manifest = artifact.manifest
     environment = {name: manifest.environment.get(name) for name in ("package", "code", "image_digest", "device")}
@@ -132,6 +133,7 @@ def described(artifact: Artifact) -> dict[str, Any]:
         **environment,
         "seconds": seconds,
         "torch": libraries.get("torch"),
+        "settings": json.dumps(manifest.settings, sort_keys=True),
     }
     return {name: value for name, value in said.items() if value is not None}
 
@@ -183,11 +185,21 @@ VIEWS: dict[str, dict[str, Callable[[Artifact, Path], dict[str, Any]]]] = {
 }
 
 
+def take_own_store(environ: MutableMapping[str, str]) -> None:
+    """Let ``LSTM_AA_S3_ENDPOINT_URL`` and the like stand for ``AWS_ENDPOINT_URL`` and the like in this process.
+
+    On Kubeflow the launcher runs in the same container, and would take the latter for the store of all artifacts.
+    """
+    for name in [name for name in environ if name.startswith(_OWN)]:
+        environ[_OF_TOOLS + name.removeprefix(_OWN)] = environ[name]
+
+
 def as_task(line: Sequence[str], defaults: Callable[[str], Mapping[str, Any]]) -> tuple[list[str], Task | None]:
     """Return a command line as it would be typed, and the task that it is of; None where it is of none.
 
     Options of the form ``--name=value`` that have their default, or no value, are taken away, since a component gives
-    all of them: so a protocol, and what a search has found, come before them. Input artifacts that the line does not
+    all of them: so a protocol, and what a search has found, come before them, and a value that is the default cannot be
+    insisted on. Input artifacts that the line does not
     name, such as optional ones and lists, are added from the executor input.
 
     Args:

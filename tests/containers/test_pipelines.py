@@ -67,7 +67,7 @@ class Carried:
 
     def holds(self, place: str) -> list[Path]:
         """Return what lies at a place of the run, in loops too."""
-        return sorted(self.root.glob(f"*/{place}"))
+        return sorted(self.root.glob(place))
 
     def only(self, place: str) -> Path:
         (found,) = self.holds(place)
@@ -96,6 +96,10 @@ def carry(
 ) -> Iterator[Carry]:
     """Carry out a compiled pipeline: ``carry(name, {parameter: value}, data=folder, run=...)``."""
     before, mask = LocalExecutionConfig.instance, os.umask(0o002)
+    # One for all runs: it is what the runner mounts, and so what later runs can find.
+    root = tmp_path_factory.mktemp("pipelines")
+    root.chmod(0o777 if os.getegid() else 0o775)
+    root.parent.chmod(0o755)  # pytest makes it for its own user alone
     uid, _, group = USERS[0].partition(":")
     options = {
         "user": f"{uid}:{group}",
@@ -113,9 +117,7 @@ def carry(
     ) -> Carried:
         package = COMPILED / "cpu" / f"{name}.yaml"
         mounts = [Mount("/data", str(data), type="bind", read_only=True)] if data else []
-        root = tmp_path_factory.mktemp(name)
-        root.chmod(0o777 if os.getegid() else 0o775)
-        root.parent.chmod(0o755)  # pytest makes it for its own user alone
+        earlier = set(root.iterdir())
         local.init(local.DockerRunner(mounts=mounts, **options), pipeline_root=str(root), raise_on_error=True)
         said = io.StringIO()
         with pytest.MonkeyPatch.context() as patched, redirect_stdout(said), redirect_stderr(said):
@@ -127,7 +129,8 @@ def carry(
                 succeeded = True
             except RuntimeError:
                 succeeded = False
-        return Carried(root, succeeded, re.sub(r"\x1b\[\d+m", "", said.getvalue()))
+        (made,) = set(root.iterdir()) - earlier
+        return Carried(made, succeeded, re.sub(r"\x1b\[\d+m", "", said.getvalue()))
 
     yield call
     os.umask(mask)

@@ -133,8 +133,9 @@ def test_the_lock_holds_what_the_registry_answers(
     assert "lstm-aa preprocess" in done
 
 
+@pytest.mark.usefixtures("version")
 def test_pipelines_are_compiled_to_what_the_registry_holds(
-    registry: str, engine: Engine, built: dict[str, str], version: str, tmp_path: Path
+    registry: str, engine: Engine, built: dict[str, str], tmp_path: Path
 ) -> None:
     lock = tmp_path / "images.lock.yaml"
     build.main(["push", "--registry", registry, "--lock", str(lock)])
@@ -153,4 +154,4 @@ def test_pipelines_are_compiled_to_what_the_registry_holds(
             assert container["image"] == f"{registry}/{built[key]}@{known.digests[key]}"
         on_gpus = {command for command, container in executors.items() if "accelerator" in container["resources"]}
         assert on_gpus == ({"tune", "train", "attack-tune", "attack"} if cluster == "gpu" else set())
-            engine.must("pull", "--quiet", container["image"])
+        engine.must("pull", "--quiet", executors["train"]["image"])

@@ -47,22 +47,25 @@ class Row:
     secrets: tuple[str, ...] = ()
 
 
-STUDY, OBJECTS = "lstm-aa-study", "lstm-aa-objects"
+STUDY, OBJECTS, MLFLOW = "lstm-aa-study", "lstm-aa-objects", "lstm-aa-tracking"
 #: The reviewed table. A change of it is a change of what the pipeline costs or may do.
 TABLE = {
-    "extract": Row(("2", "4"), ("4Gi", "16Gi"), 240, 2, scratch="50Gi", secrets=("lstm-aa-database",)),
-    "preprocess": Row(("2", "4"), ("8Gi", "32Gi"), 120, 2, scratch="20Gi"),
-    "tune": Row(("4", "8"), ("16Gi", "32Gi"), 1440, 2, True, "8Gi", secrets=(STUDY, OBJECTS)),
+    "extract": Row(("2", "4"), ("4Gi", "16Gi"), 240, 2, scratch="50Gi", secrets=(MLFLOW, "lstm-aa-database")),
+    "preprocess": Row(("2", "4"), ("8Gi", "32Gi"), 120, 2, scratch="20Gi", secrets=(MLFLOW,)),
+    "tune": Row(("4", "8"), ("16Gi", "32Gi"), 1440, 2, True, "8Gi", secrets=(MLFLOW, STUDY, OBJECTS)),
     "merge-hyperparameters": Row(("100m", "1"), ("256Mi", "1Gi"), 10, 2, scratch="1Gi"),
-    "train": Row(("4", "8"), ("16Gi", "32Gi"), 720, 2, True, "8Gi", secrets=(OBJECTS,)),
-    "attack-tune": Row(("4", "8"), ("16Gi", "32Gi"), 720, 2, True, "8Gi", secrets=(STUDY, OBJECTS)),
-    "attack": Row(("4", "8"), ("16Gi", "48Gi"), 1440, 5, True, "8Gi", secrets=(OBJECTS,)),
+    "train": Row(("4", "8"), ("16Gi", "32Gi"), 720, 2, True, "8Gi", secrets=(MLFLOW, OBJECTS)),
+    "attack-tune": Row(("4", "8"), ("16Gi", "32Gi"), 720, 2, True, "8Gi", secrets=(MLFLOW, STUDY, OBJECTS)),
+    "attack": Row(("4", "8"), ("16Gi", "48Gi"), 1440, 5, True, "8Gi", secrets=(MLFLOW, OBJECTS)),
     "merge-examples": Row(("1", "2"), ("4Gi", "16Gi"), 60, 2),
-    "evaluate": Row(("2", "4"), ("8Gi", "32Gi"), 240, 2),
+    "evaluate": Row(("2", "4"), ("8Gi", "32Gi"), 240, 2, secrets=(MLFLOW,)),
     "gate": Row(("100m", "1"), ("256Mi", "1Gi"), 10, 0, scratch="1Gi", cached=False),
     "notify": Row(("100m", "1"), ("128Mi", "512Mi"), 10, 0, scratch="1Gi", cached=False, secrets=("lstm-aa-webhook",)),
 }
-SECRETS = {"PGPASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "LSTM_AA_WEBHOOK_URL"}
+SECRETS = {
+    *("PGPASSWORD", "LSTM_AA_S3_ACCESS_KEY_ID", "LSTM_AA_S3_SECRET_ACCESS_KEY", "LSTM_AA_WEBHOOK_URL"),
+    *("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+}
 TOLERATIONS = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
 NODES = {"nvidia.com/gpu.present": "true"}
 #: The tasks of each pipeline, in no order.
@@ -128,7 +131,10 @@ def row_of(package: Package, command: str) -> Row:
     if retries:
         assert retries["backoffDuration"] == "60s"
         assert retries["backoffFactor"] == 2.0
-        assert retries["backoffMaxDuration"] == "1800s"
+        # Counted from the first start: all attempts and the waits between them have to lie within it.
+        waits = sum(60 * 2**attempt for attempt in range(retries["maxRetryCount"]))
+        attempts = (retries["maxRetryCount"] + 1) * int(kubernetes["activeDeadlineSeconds"])
+        assert retries["backoffMaxDuration"] == f"{attempts + waits}s"
     return Row(
         (resources["resourceCpuRequest"], resources["resourceCpuLimit"]),
         (resources["resourceMemoryRequest"], resources["resourceMemoryLimit"]),
@@ -192,6 +198,18 @@ def test_secrets_are_named(name: str, cluster: str) -> None:
     assert told <= SECRETS
     for one in found.executors.values():
         assert {entry["name"] for entry in one["container"].get("env", [])} <= {"LSTM_AA_IMAGE_DIGEST"}
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_addresses_are_told_to_whom_they_concern_and_not_to_kubeflow_s_launcher(name: str) -> None:
+    """The launcher runs in the same container, and takes AWS_... for the store of all artifacts."""
+    for command, kubernetes in package(name).kubernetes.items():
+        maps = kubernetes.get("configMapAsEnv", [])
+        told = {one["envVar"] for entry in maps for one in entry["keyToEnv"]}
+        wanted = {"MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"} if command in STAGES else set()
+        if command in ("tune", "train", "attack-tune", "attack"):
+            wanted |= {"LSTM_AA_S3_ENDPOINT_URL", "LSTM_AA_S3_REGION"}
+        assert told == wanted, command
 
 
 def test_secrets_of_who_compiles_do_not_get_into_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,7 +384,7 @@ def test_what_is_committed_is_what_compiles(cluster: str, tmp_path: Path) -> Non
     fresh = {file.relative_to(tmp_path): file.read_text() for file in tmp_path.glob("**/*.yaml")}
     folder = COMPILED / cluster
     committed = {file.relative_to(folder): file.read_text() for file in folder.glob("**/*.yaml")}
-    assert fresh == committed, "make compile"
+    assert fresh == committed, "make goldens"
 
 
 def test_images_that_were_pushed_are_named_by_their_digests(tmp_path: Path) -> None:
@@ -397,28 +415,35 @@ def test_compiling_says_which_images_have_no_digest(tmp_path: Path, capsys: pyte
 def test_a_cluster_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(
-        "accelerator: {type: amd.com/gpu, count: 2}\n"
+        "accelerator: {type: nvidia.com/mig-3g.40gb, count: 2}\n"
         "node_selector: {pool: a}\n"
         "tolerations: [{key: dedicated, operator: Equal, value: ml, effect: NoExecute}]\n"
         "data_claim: mimic\n"
         "image_pull_secret: registry\n"
         "labels: {team: icu}\n"
-        "needs: {train: {minutes: 5, retries: {count: 9}}}\n"
+        "run_as_user: null\n"
+        "notify: false\n"
+        "needs: {train: {minutes: 5, retries: {count: 9, wait: 1, factor: 1}}}\n"
     )
     compiling.main(["--cluster", str(file), "--out", str(tmp_path / "out")])
     found = Package.read(tmp_path / "out" / "train-and-attack.yaml")
     train = found.kubernetes["train"]
-    assert found.executors["train"]["container"]["resources"]["accelerator"]["resourceType"] == "amd.com/gpu"
+    assert found.executors["train"]["container"]["resources"]["accelerator"]["resourceType"] == "nvidia.com/mig-3g.40gb"
     assert found.executors["train"]["container"]["resources"]["accelerator"]["resourceCount"] == "2"
     assert train["nodeSelector"]["labels"] == {"pool": "a"}
     assert train["tolerations"] == [{"key": "dedicated", "operator": "Equal", "value": "ml", "effect": "NoExecute"}]
     assert train["activeDeadlineSeconds"] == "300"
     assert train["podMetadata"]["labels"]["team"] == "icu"
     assert train["imagePullSecret"][0]["secretName"] == "registry"
+    mounted = {command for command, one in found.kubernetes.items() if "pvcMount" in one}
+    assert mounted == {"extract", "preprocess"}
     assert found.kubernetes["extract"]["pvcMount"][0]["mountPath"] == "/data"
-    assert "pvcMount" not in train
+    assert train["securityContext"] == {"runAsGroup": "0", "runAsNonRoot": True}
+    assert "notify" not in found.executors
+    assert "exit-handler-1" not in found.pipeline["root"]["dag"]["tasks"]
     (task,) = [task for command, task in found.tasks() if command == "train"]
     assert task["retryPolicy"]["maxRetryCount"] == 9
+    assert task["retryPolicy"]["backoffMaxDuration"] == f"{10 * 300 + 9}s"
 
 
 @pytest.mark.parametrize(
@@ -429,6 +454,9 @@ def test_a_cluster_of_ones_own(tmp_path: Path) -> None:
         ("needs: {train: {minuts: 3}}", "minuts"),
         ("needs: {train: {memory_limit: lots}}", "memory_limit"),
         ("run_as_user: 0", "run_as_user"),
+        ("accelerator: {type: amd.com/gpu}", "type"),  # the images hold CUDA
+        ("tolerations: [{key: a, effect: Never}]", "effect"),
+        ("needs: {train: {retries: {factor: 1.5}}}", "factor"),
         ("[", "while parsing"),
     ],
 )
@@ -439,6 +467,12 @@ def test_a_cluster_that_says_nonsense_is_refused(text: str, said: str, tmp_path:
         compiling.main(["--cluster", str(file), "--out", str(tmp_path / "out")])
     assert said in str(stopped.value.code)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_cluster_of_ones_own_has_a_name_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "gpu.yaml").write_text("accelerator: null\n")
+    with pytest.raises(SystemExit, match="another name"):
+        compiling.main(["--cluster", str(tmp_path / "gpu.yaml"), "--out", str(tmp_path / "out")])
 
 
 def test_needs_are_asked_of_every_component() -> None:

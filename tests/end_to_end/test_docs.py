@@ -32,7 +32,7 @@ _OF_OTHERS = {
     "--port",  # optuna-dashboard
     *("--option", "--user"),  # of images.build, and of docker
     *("--stays", "--rounds", "--gradients", "--steps", "--device", "--all"),  # benchmarks
-    *("--no-cache", "--token-file"),  # pipelines.submit
+    *("--no-cache", "--token-file", "--local-images"),  # pipelines.submit
 }
 
 

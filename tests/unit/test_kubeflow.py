@@ -15,7 +15,9 @@ from lstm_adversarial_attack import cli, notify
 from lstm_adversarial_attack.artifacts import Identity, open_artifact, write_artifact
 from lstm_adversarial_attack.artifacts.contents import Search, Trial
 from lstm_adversarial_attack.errors import UserError
-from lstm_adversarial_attack.kubeflow import OPTION, VIEWS, as_task
+from lstm_adversarial_attack.kubeflow import OPTION, VIEWS, as_task, described, take_own_store
+from lstm_adversarial_attack.settings import AttackSettings, as_manifest
+from pipelines.submit import _MOST_SHARDS
 
 DEFAULTS = {
     "--lr": 0.01,
@@ -106,6 +108,24 @@ def test_artifacts_that_the_line_does_not_name_come_from_the_executor_input() ->
 def test_an_address_of_its_own_comes_before_that_of_the_bucket() -> None:
     given = '{"inputs": {"artifacts": {"model": {"artifacts": [{"uri": "s3://b/m", "customPath": "/mnt/m"}]}}}}'
     assert line_of(given=given) == ["train", "--model", "/mnt/m"]
+
+
+def test_the_store_of_checkpoints_has_names_of_its_own() -> None:
+    environ = {"LSTM_AA_S3_ENDPOINT_URL": "http://objects", "AWS_ENDPOINT_URL": "http://launcher", "AWS_REGION": "x"}
+    take_own_store(environ)
+    assert environ["AWS_ENDPOINT_URL"] == "http://objects"
+    assert environ["AWS_REGION"] == "x"
+
+
+def test_metadata_of_the_most_shards_fit_into_one_argument(tmp_path: Path) -> None:
+    """Linux takes 128 KiB, and Kubeflow adds some 400 bytes an artifact of its own."""
+    settings = as_manifest(AttackSettings()) | {"catalogue": "c" * 64}
+    identity = Identity(kind="examples", settings=settings, seed=0, inputs={"dataset": "d" * 64, "model": "e" * 64})
+    with write_artifact(tmp_path / "examples", identity, stage="attack") as draft:
+        draft.rows |= dict.fromkeys(("examples", "frontier", "perturbations", "singles", "edits"), 10**6)
+        draft.environment |= {"device": "NVIDIA H200 141GB HBM3e", "seconds": 12345.6}
+    metadata = json.dumps(described(open_artifact(tmp_path / "examples", "examples")))
+    assert _MOST_SHARDS * (len(metadata) + 400 + 300) < 128 * 1024
 
 
 @pytest.mark.parametrize("given", ["", "no JSON", "[]", '{"inputs": {"artifacts": {"model": 3}}}'])
@@ -253,7 +273,35 @@ def test_a_webhook_that_refuses_does_not_fail_the_run_nor_show_its_address(webho
     assert "secret-path" not in said.err + said.out
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:1/secret", "file:///etc/passwd", "nonsense secret"])
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ('{"state": "COMPLETE"}', "SUCCEEDED"),
+        ('{"state": "RUNNING", "error": {}}', "ENDED: this version of Kubeflow does not say how; look at the run"),
+        ("{}", "ENDED: this version of Kubeflow does not say how; look at the run"),
+        ('{"state": "FAILED", "error": null}', "FAILED"),
+    ],
+)
+def test_what_older_backends_call_an_end_is_understood_and_no_success_is_made_up(
+    told: str, said: str, capsys: Any
+) -> None:
+    cli.main(["notify", "--run", "nightly", "--status", told])
+    assert capsys.readouterr().out == f"lstm-aa: run nightly: {said}\n"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "http://127.0.0.1:1/secret",
+            "file:///etc/passwd",
+            "nonsense secret",
+            "http://[x",
+            "http://a.example:port/secret",
+        ),
+        "http://hooks.example/ser vices/secret",
+    ],
+)
 def test_a_webhook_that_cannot_be_reached_is_said(address: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setenv("LSTM_AA_WEBHOOK_URL", address)
     monkeypatch.setattr(notify, "_FIRST_WAIT_S", 0.01)
