@@ -21,7 +21,7 @@ _IMAGE = re.compile(r"lstm-adversarial-attack/(?P<stage>[a-z-]+):(?P<tag>[\w.-]+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, engine: Engine, images: dict[str, str]) -> Path:  # noqa: ARG001
-    """A folder in which the blocks are carried out one after the other; `docker` in it is the engine's client."""
+    """A folder in which the blocks are carried out one after the other, with the engine's client as `docker`."""
     place = tmp_path_factory.mktemp("reader")
     (place / "runs" / "1").mkdir(parents=True)
     (place / "runs" / "1" / "quick.yaml").write_text(yaml.safe_dump(QUICK), encoding="utf-8")

@@ -41,7 +41,7 @@ SETTINGS: dict[str, Any] = {
 COMMANDS = (*STAGES, "merge-examples", "run", "audit", "fetch", "load-database", "synthesize")
 ON_A_DEVICE = ("tune", "train", "attack-tune", "attack", "run")
 SEARCHING = ("tune", "attack-tune", "run")
-WITH_PROTOCOL = ("extract", "preprocess", "run")
+WITH_PROTOCOL = ("extract", "preprocess", "attack-tune", "attack", "run")
 
 
 def options_of(command: str) -> dict[str, Argument]:

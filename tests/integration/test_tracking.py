@@ -30,7 +30,7 @@ from lstm_adversarial_attack.artifacts import open_artifact
 from lstm_adversarial_attack.datasets import load_dataset
 from lstm_adversarial_attack.models import load_model, predict_logits
 from lstm_adversarial_attack.tracking import tracker
-from lstm_adversarial_attack.tracking.problems import shown
+from lstm_adversarial_attack.tracking.problems import explain, shown
 from lstm_adversarial_attack.tracking.tracker import Tracker
 from mlflow_server import Server, free_port, running_mlflow
 
@@ -381,6 +381,19 @@ def test_a_server_that_is_killed_in_the_middle(
     assert "cannot be reached" in line
     lstm_aa(*train, "--out", tmp_path / "untracked", LSTM_AA_TRACKING="off")
     assert open_artifact(tmp_path / "model", "model").digest == open_artifact(tmp_path / "untracked", "model").digest
+
+
+def test_where_only_servers_are_told_nothing_is_kept_without_one(tmp_path: Path) -> None:
+    with Tracker({"LSTM_AA_TRACKING": "server"}) as made, made.stage("train", tmp_path / "model", pytest.fail) as stage:
+        stage.metrics({"loss": 1.0}, 1)
+        stage.finish(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_problems_are_explained_without_what_keeps_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sqlalchemy.exc", None)
+    assert explain(ConnectionError("refused")).unreachable
+    assert explain(ValueError("strange")).words == "cannot be used (ValueError)"
 
 
 @pytest.mark.parametrize("uri", ["http://me:S3cret@host", ""])
