@@ -27,7 +27,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from images.engine import Engine, Failure, engine, hint
-from images.names import ACCELERATORS, LOCK_FILE, PROJECT, STAGES, Lock, key, read_lock, tagged, version, write_lock
+from images.names import (
+    ACCELERATORS,
+    LOCK_FILE,
+    PROJECT,
+    STAGES,
+    TORCH_STAGES,
+    Lock,
+    key,
+    read_lock,
+    tagged,
+    version,
+    write_lock,
+)
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = Path(__file__).parent / "Dockerfile"
@@ -176,21 +188,26 @@ def built(at: Engine) -> dict[str, str]:
     """Return the names of this version's images that the engine has, by `key`.
 
     Raises:
-        Failure: of an accelerator, some stages are there and others are not; or there is none.
+        Failure: there are none with torch, or for an accelerator those of some stages are missing.
     """
     found: dict[str, str] = {}
     for accelerator in ACCELERATORS:
         there = {stage: tagged(stage, accelerator) for stage in STAGES if at.inspect(tagged(stage, accelerator))}
-        with_torch = [stage for stage in there if key(stage, accelerator) != stage]
-        if with_torch or accelerator == "cpu":
-            missing = [stage for stage in STAGES if stage not in there]
-            if missing:
-                raise Failure(
-                    f"not built for {accelerator}, version {version()}: {', '.join(missing)}; "
-                    f"run make images ACCELERATOR={accelerator} first"
-                )
+        missing = [stage for stage in STAGES if stage not in there]
+        if missing and not there.keys().isdisjoint(TORCH_STAGES):
+            raise _not_built(accelerator, missing)
+        if not missing:
             found |= {key(stage, accelerator): name for stage, name in there.items()}
+    if not found:
+        raise _not_built("cpu", STAGES)
     return found
+
+
+def _not_built(accelerator: str, stages: Sequence[str]) -> Failure:
+    return Failure(
+        f"not built for {accelerator}, version {version()}: {', '.join(stages)}; "
+        f"run make images ACCELERATOR={accelerator} first"
+    )
 
 
 def push(registry: str, at: Engine, lock: Path = LOCK_FILE) -> Lock:

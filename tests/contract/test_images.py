@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from documents import ROOT
 from images import names
-from images.build import main, parser
+from images.build import built, main, parser
+from images.engine import Engine, Failure
 from lstm_adversarial_attack.stage import STAGES, load_stage
 
 REQUIREMENTS = ROOT / "images" / "requirements"
@@ -115,3 +117,25 @@ def test_every_option_is_explained() -> None:
     for command in ("images", "push"):
         with pytest.raises(SystemExit, match="0"):
             parser().parse_args([command, "--help"])
+
+
+class _Shelf(Engine):
+    """An engine that has the images named and can do nothing else."""
+
+    def inspect(self, image: str) -> dict[str, Any] | None:
+        return {"Id": image} if image in self.environ else None
+
+
+@pytest.mark.parametrize("accelerators", [("cpu",), ("cuda",), ("cpu", "cuda")])
+def test_what_was_built_is_told_by_accelerator(accelerators: tuple[str, ...]) -> None:
+    known = {names.key(stage, each): names.tagged(stage, each) for each in accelerators for stage in names.STAGES}
+    assert built(_Shelf(environ=dict.fromkeys(known.values(), ""))) == known
+
+
+def test_an_accelerator_with_some_stages_alone_is_refused() -> None:
+    there = [*names.keys("cpu"), "train"]
+    shelf = {names.tagged(stage, "cpu"): "" for stage in there} | {names.tagged("train", "cuda"): ""}
+    with pytest.raises(Failure, match=r"not built for cuda, .*: tune, attack-tune, attack; run make"):
+        built(_Shelf(environ=shelf))
+    with pytest.raises(Failure, match=r"not built for cpu, .*: extract, "):
+        built(_Shelf(environ={}))
