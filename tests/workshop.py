@@ -26,10 +26,10 @@ from documents import ROOT, Block
 from lstm_adversarial_attack.cli import app, main
 from lstm_adversarial_attack.protocols import load_settings
 from lstm_adversarial_attack.settings import EvaluateSettings
-from mlflow_server import free_port
 from postgres_server import Server, running_postgres
 from seaweedfs_server import running_seaweedfs
 from serving import answer, serving
+from workers import free_port
 
 #: Small searches and trainings: what a command does not say itself, it takes from here. A model that has learned next
 #: to nothing passes a gate that asks for nothing.
