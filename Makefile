@@ -41,7 +41,7 @@ notebook: setup ## Execute the walkthrough, with its figures, to build/walkthrou
 	$(BIN)/python notebooks/execute.py $(ARGS)
 
 test: setup-dev ## All tests, in JOBS= processes at once (ARGS= for pytest)
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup-dev ## Check style
 	$(BIN)/ruff check .
