@@ -20,6 +20,9 @@ from workers import made_once
 
 KINDS = ("events", "dataset", "hyperparameters", "model", "attack-settings", "examples", "report")
 
+#: Calls `lstm-aa`, in this process or in one of its own.
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
 #: Small searches, so that a run takes seconds; what is tested does not depend on their size.
 QUICK = (
     *("--tune.trials", "3", "--tune.max-epochs", "4", "--train.max-epochs", "6", "--train.resamples", "200"),
