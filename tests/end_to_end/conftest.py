@@ -69,6 +69,18 @@ def finish() -> Callable[..., Run]:
     return call
 
 
+@pytest.fixture
+def finish_inside(lstm_aa_inside: Call) -> Callable[..., Run]:
+    """Do the same in this process, which saves the start, for tests of what a run makes and not of how it ends."""
+
+    def call(out: Path, source: str, *options: object) -> Run:
+        done = lstm_aa_inside("run", "--source", source, "--out", out, *QUICK, *options)
+        assert done.returncode == 0, done.stderr
+        return Run(out, done.stdout, done.stderr)
+
+    return call
+
+
 @pytest.fixture(scope="session")
 def finished_once(finish: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Run]:
     """Run `lstm-aa run` to its end, once for all processes that run tests."""

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from end_to_end.conftest import Call, Run, command, read_json
 
 SMALL = (
-    *("--folds", "3", "--seeds", "2", "--resamples", "50", "--train.max-epochs", "3", "--train.hidden-units", "8"),
+    *("--folds", "2", "--seeds", "2", "--resamples", "50", "--train.max-epochs", "3", "--train.hidden-units", "8"),
     *("--train.distillation", "0.5", "--device", "cpu"),
 )
 
@@ -56,7 +56,7 @@ def test_every_sample_is_predicted_once_by_each_method(whole: Path, synthetic_ru
     for method, figures in metrics["methods"].items():
         folds = predictions.filter(pl.col("method") == method).partition_by("fold", maintain_order=True)
         expected = {fold["fold"][0]: roc_auc_score(fold["label"], fold["probability"]) for fold in folds}
-        assert figures["ensemble"]["auroc"]["folds"] == pytest.approx([expected[number] for number in range(3)])
+        assert figures["ensemble"]["auroc"]["folds"] == pytest.approx([expected[number] for number in range(2)])
 
 
 def test_two_workers_and_a_kill_change_nothing(whole: Path, synthetic_run: Run, tmp_path: Path) -> None:
