@@ -33,7 +33,8 @@ LONGEST_FIRST = ("end_to_end", "integration", "contract", "unit")
 
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes run tests where nobody says how many."""
-    return min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
+    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(ours, MOST_PROCESSES)
 
 
 @pytest.hookimpl(trylast=True)
