@@ -6,6 +6,7 @@ STAYS ?= 5000
 SEED ?= 0
 SOURCE ?= synthetic:$(STAYS),$(SEED)
 OUT ?= runs/default
+JOBS ?= auto
 ARGS ?=
 CLUSTER ?= gpu
 PIPELINE ?= train-and-attack
@@ -54,8 +55,8 @@ run: setup ## The main job: all seven stages, to a report (SOURCE=, OUT=, STAYS=
 notebook: setup ## Execute the walkthrough, with its figures, to build/walkthrough.ipynb (ARGS= for its switches)
 	$(BIN)/python notebooks/execute.py $(ARGS)
 
-test: setup-dev ## All tests (ARGS= for pytest)
-	$(BIN)/python -m pytest $(ARGS)
+test: setup-dev ## All tests, in JOBS= processes at once (ARGS= for pytest)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup-dev ## Check style
 	$(BIN)/ruff check .

@@ -15,12 +15,37 @@ from lstm_adversarial_attack.sources.synthetic import synthesize
 
 #: Tests of other things do not log; those of tracking switch it on.
 os.environ["LSTM_AA_TRACKING"] = "off"
+#: Where several processes run tests, each computes on one core.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 REPOSITORY = Path(__file__).parents[1]
 #: Enough for both outcomes in all three splits under the default settings.
 SYNTHETIC_STAYS, SYNTHETIC_SEED = 600, 7
+
+
+#: More processes at once would mostly wait for the longest files.
+MOST_PROCESSES = 4
+#: What takes longest comes first where several processes share the tests, so that none of them is left with it.
+LONGEST_FIRST = ("end_to_end", "integration", "contract", "unit")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes run tests where nobody says how many."""
+    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(ours, MOST_PROCESSES)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    kind = item.path.relative_to(REPOSITORY / "tests").parts[0] if REPOSITORY / "tests" in item.path.parents else ""
+    return LONGEST_FIRST.index(kind) if kind in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 @pytest.fixture(scope="session")

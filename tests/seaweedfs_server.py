@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import random
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,8 +18,10 @@ import urllib3
 from minio import Minio
 from minio.error import MinioException
 
+from workers import BLOCK, HIGHER, free_ports
+
 #: Its five ports, and for each one that is 10,000 above it.
-_PORTS = [*range(5), *range(10_000, 10_005)]
+_PORTS = [*range(BLOCK), *range(HIGHER, HIGHER + BLOCK)]
 
 
 @dataclass
@@ -107,24 +107,10 @@ class Server:
 def running_seaweedfs() -> Iterator[Server]:
     """Start a server, and end it."""
     folder = Path(tempfile.mkdtemp(prefix="lstm-aa-s3-", dir="/tmp"))
-    server = Server(_free_ports(), folder)
+    server = Server(free_ports(_PORTS), folder)
     try:
         server.start()
         yield server
     finally:
         server.kill()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_ports() -> int:
-    for _ in range(100):
-        first = random.randrange(20_000, 45_000)
-        try:
-            with ExitStack() as probes:
-                for offset in _PORTS:
-                    probe = probes.enter_context(socket.socket())
-                    probe.bind(("127.0.0.1", first + offset))
-        except OSError:
-            continue
-        return first
-    raise RuntimeError("no free ports")

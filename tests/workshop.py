@@ -27,12 +27,12 @@ from kubeflow_api import running_kubeflow_api
 from lstm_adversarial_attack.cli import app, main
 from lstm_adversarial_attack.protocols import load_settings
 from lstm_adversarial_attack.settings import EvaluateSettings
-from mlflow_server import free_port
 from pipelines.cluster import STORE, TRACKING, Cluster
 from pipelines.submit import checked
 from postgres_server import Server, running_postgres
 from seaweedfs_server import running_seaweedfs
 from serving import answer, serving
+from workers import free_port
 
 #: Small searches and trainings: what a command does not say itself, it takes from here. A model that has learned next
 #: to nothing passes a gate that asks for nothing.
@@ -73,6 +73,7 @@ class Workshop:
         self.folder = folder
         self._need, self._stack = need, stack
         self._env = os.environ | {"LSTM_AA_TRACKING": "off", "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        self._env["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # a server's other processes, which no page is about
         self._postgres: Server | None = None
         self._mlflow = ""
         (folder / "quick.yaml").write_text(yaml.safe_dump(QUICK), encoding="utf-8")
@@ -224,7 +225,6 @@ class Workshop:
             place = f"postgres:{server.password}@127.0.0.1:{server.port}"
             words = [word.replace("USER@HOST", place).replace("BUCKET", "mlflow") for word in words]
             self._env |= s3.env | {"MLFLOW_S3_ENDPOINT_URL": s3.env["AWS_ENDPOINT_URL"]}
-            self._env["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
             self._mlflow = f"http://127.0.0.1:{port}"
         self._stack.enter_context(serving(words, int(port), self.folder, self._env))
 

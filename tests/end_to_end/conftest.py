@@ -16,7 +16,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from workers import made_once
+
 KINDS = ("events", "dataset", "hyperparameters", "model", "attack-settings", "examples", "report")
+
+#: Calls `lstm-aa`, in this process or in one of its own.
+Call = Callable[..., subprocess.CompletedProcess[str]]
 
 #: Small searches, so that a run takes seconds; what is tested does not depend on their size.
 QUICK = (
@@ -64,14 +69,42 @@ def finish() -> Callable[..., Run]:
     return call
 
 
-@pytest.fixture(scope="session")
-def demo_run(finish: Callable[..., Run], demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return finish(tmp_path_factory.mktemp("runs") / "demo", f"csv:{demo}")
+@pytest.fixture
+def finish_inside(lstm_aa_inside: Call) -> Callable[..., Run]:
+    """Do the same in this process, which saves the start, for tests of what a run makes and not of how it ends."""
+
+    def call(out: Path, source: str, *options: object) -> Run:
+        done = lstm_aa_inside("run", "--source", source, "--out", out, *QUICK, *options)
+        assert done.returncode == 0, done.stderr
+        return Run(out, done.stdout, done.stderr)
+
+    return call
 
 
 @pytest.fixture(scope="session")
-def synthetic_run(finish: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return finish(tmp_path_factory.mktemp("runs") / "synthetic", "synthetic:600")
+def finished_once(finish: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Run]:
+    """Run `lstm-aa run` to its end, once for all processes that run tests."""
+
+    def call(name: str, source: str) -> Run:
+        def make(folder: Path) -> None:
+            run = finish(folder / "run", source)
+            (folder / "stdout").write_text(run.stdout)
+            (folder / "stderr").write_text(run.stderr)
+
+        made = made_once(tmp_path_factory, name, make)
+        return Run(made / "run", (made / "stdout").read_text(), (made / "stderr").read_text())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def demo_run(finished_once: Callable[[str, str], Run], demo: Path) -> Run:
+    return finished_once("demo-run", f"csv:{demo}")
+
+
+@pytest.fixture(scope="session")
+def synthetic_run(finished_once: Callable[[str, str], Run]) -> Run:
+    return finished_once("synthetic-run", "synthetic:600")
 
 
 def read_json(path: Path) -> Any:

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import polars as pl
 import pytest
 from playwright.sync_api import Browser
 
-from end_to_end.conftest import VIEWS, Run, barriers, command, read_json
+from end_to_end.conftest import VIEWS, Call, Run, barriers, command, read_json
 
 QUICK = (
     *("--folds", "3", "--epochs", "16", "--hidden-units", "24", "--batch-size", "16", "--lr", "0.005"),
@@ -25,17 +26,25 @@ SOURCE = ("--source", "synthetic:600")
 FILES = {"audit.json", "audit.html", "weights.safetensors", "manifest.json"}
 
 
-def audit(out: Path, *arguments: object, code: int = 0) -> Run:
-    done = subprocess.run(
-        command("audit", "--out", out, *arguments), capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == code, done.stderr
-    return Run(out, done.stdout, done.stderr)
+@pytest.fixture
+def audit(lstm_aa_inside: Call) -> Callable[..., Run]:
+    """Call the command in this process, which saves the start."""
+
+    def call(out: Path, *arguments: object, code: int = 0) -> Run:
+        done = lstm_aa_inside("audit", "--out", out, *arguments)
+        assert done.returncode == code, done.stderr
+        return Run(out, done.stdout, done.stderr)
+
+    return call
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return audit(tmp_path_factory.mktemp("audit") / "runs", *SOURCE, *QUICK)
+    out = tmp_path_factory.mktemp("audit") / "runs"
+    audit = command("audit", "--out", out, *SOURCE, *QUICK)
+    done = subprocess.run(audit, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return Run(out, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +115,15 @@ def test_no_patient_is_named(finished: Run) -> None:
         assert not ids & set(re.findall(r"(?<![\w.])\d{5,}(?![\w.])", text))
 
 
-def test_the_second_time_nothing_is_done_again(finished: Run) -> None:
+def test_the_second_time_nothing_is_done_again(finished: Run, audit: Callable[..., Run]) -> None:
     again = audit(finished.out, *SOURCE, *QUICK)
     assert again.stderr.count("up to date") == 3
     assert again.stdout == finished.stdout
 
 
-def test_another_time_and_after_a_kill_the_bytes_are_the_same(finished: Run, tmp_path: Path) -> None:
+def test_another_time_and_after_a_kill_the_bytes_are_the_same(
+    finished: Run, audit: Callable[..., Run], tmp_path: Path
+) -> None:
     dataset = ("--dataset", finished.out / "dataset")
     out = tmp_path / "killed"
     with subprocess.Popen(
@@ -136,13 +147,10 @@ def test_another_time_and_after_a_kill_the_bytes_are_the_same(finished: Run, tmp
     assert [path.name for path in out.iterdir()] == ["audit"], "a finished audit leaves nothing else"
 
 
-def test_a_dataset_of_another_protocol_is_refused(finished: Run, tmp_path: Path) -> None:
-    made = subprocess.run(
-        command("preprocess", "--events", finished.out / "events", "--out", tmp_path / "dataset"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_a_dataset_of_another_protocol_is_refused(
+    finished: Run, audit: Callable[..., Run], lstm_aa_inside: Call, tmp_path: Path
+) -> None:
+    made = lstm_aa_inside("preprocess", "--events", finished.out / "events", "--out", tmp_path / "dataset")
     assert made.returncode == 0, made.stderr
     refused = audit(tmp_path / "runs", "--dataset", tmp_path / "dataset", code=2)
     assert "imputation forward-fill, where the recipe that is audited has interpolate" in refused.stderr
@@ -158,19 +166,21 @@ def test_a_dataset_of_another_protocol_is_refused(finished: Run, tmp_path: Path)
         (("--dataset", "nowhere"), "no such folder"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_what_cannot_be_done_is_told_in_a_line(
+    audit: Callable[..., Run], tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
     refused = audit(tmp_path / "runs", *arguments, code=2)
     (line,) = [line for line in refused.stderr.splitlines() if line.startswith("lstm-aa: error:")]
     assert message in line
     assert not refused.stdout
 
 
-def test_too_many_folds_are_refused(finished: Run, tmp_path: Path) -> None:
+def test_too_many_folds_are_refused(finished: Run, audit: Callable[..., Run], tmp_path: Path) -> None:
     refused = audit(tmp_path / "runs", "--dataset", finished.out / "dataset", "--folds", "60", code=2)
     assert re.search(r"\d+ who died are too few for 60 folds; give a larger source, or fewer --folds", refused.stderr)
 
 
-def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_something_else_is_left_alone(audit: Callable[..., Run], tmp_path: Path) -> None:
     kept = tmp_path / "runs" / "notes.txt"
     kept.parent.mkdir()
     kept.write_text("mine")

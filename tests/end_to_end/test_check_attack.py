@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import torch
 
-from end_to_end.conftest import Run, command, read_json
+from end_to_end.conftest import Call, Run, command, read_json
 from lstm_adversarial_attack.artifacts import open_artifact
 from lstm_adversarial_attack.datasets import load_dataset
 from lstm_adversarial_attack.models import death_probability, load_model, predict_logits
@@ -23,7 +23,7 @@ METHODS = ("random", "random", "sigma-zero")  # one of them twice
 @pytest.fixture(scope="module")
 def checked(synthetic_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("checks")
-    done = call(
+    done = call_outside(
         *("check-attack", synthetic_run.out, "--out", out, "--methods", *METHODS, "--seeds", 1, "--max-samples", 12),
         *("--evaluate.resamples", 100, "--device", "cpu"),
     )
@@ -32,7 +32,7 @@ def checked(synthetic_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return out
 
 
-def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+def call_outside(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -88,8 +88,8 @@ def test_what_transfers_is_what_the_other_model_says_of_the_changed_values(check
     assert shown["turned"].item() == pytest.approx(np.mean(part["probability"].to_numpy() >= card.threshold))
 
 
-def test_again_it_has_nothing_to_do(checked: Path, synthetic_run: Run) -> None:
-    done = call(
+def test_again_it_has_nothing_to_do(checked: Path, synthetic_run: Run, lstm_aa_inside: Call) -> None:
+    done = lstm_aa_inside(
         *("check-attack", synthetic_run.out, "--out", checked, "--methods", *METHODS, "--seeds", 1),
         *("--max-samples", 12, "--evaluate.resamples", 100, "--device", "cpu"),
     )
@@ -97,45 +97,48 @@ def test_again_it_has_nothing_to_do(checked: Path, synthetic_run: Run) -> None:
     assert "done in" not in done.stderr
 
 
-def test_a_run_that_is_not_there(tmp_path: Path) -> None:
-    done = call("check-attack", tmp_path / "nothing")
+def test_a_run_that_is_not_there(tmp_path: Path, lstm_aa_inside: Call) -> None:
+    done = lstm_aa_inside("check-attack", tmp_path / "nothing")
     assert done.returncode == 2
     assert "nothing" in done.stderr
 
 
-def test_other_examples_must_be_of_the_dataset(checked: Path, synthetic_run: Run, tmp_path: Path) -> None:
+def test_other_examples_must_be_of_the_dataset(
+    checked: Path, synthetic_run: Run, tmp_path: Path, lstm_aa_inside: Call
+) -> None:
     made = [f"--{kind}={synthetic_run.out / kind}" for kind in ("dataset", "model", "examples")]
-    twice = call("evaluate", *made, "--other-examples", synthetic_run.out / "examples", "--out", tmp_path / "report")
+    made += ["--out", str(tmp_path / "report")]
+    twice = lstm_aa_inside("evaluate", *made, "--other-examples", synthetic_run.out / "examples")
     assert twice.returncode == 2
     assert "holds the same examples" in twice.stderr
-    lost = call("evaluate", *made, "--transfers", checked / "transfer-from-seed-1", "--out", tmp_path / "report")
+    lost = lstm_aa_inside("evaluate", *made, "--transfers", checked / "transfer-from-seed-1")
     assert lost.returncode == 2
     assert "of examples that were not given" in lost.stderr
 
 
-def test_the_gate_tells_by_its_exit_code(synthetic_run: Run, tmp_path: Path) -> None:
+def test_the_gate_tells_by_its_exit_code(synthetic_run: Run, tmp_path: Path, lstm_aa_inside: Call) -> None:
     made = [f"--{kind}={synthetic_run.out / kind}" for kind in ("dataset", "model", "examples")]
     out = ("--out", tmp_path / "report", "--resamples", 20)
     strict = ("--min-auroc", 0.999, "--max-turned", 0.01)
-    assert call("evaluate", *made, *out, *strict).returncode == 0
-    refused = call("evaluate", *made, *out, *strict, "--enforce-gate")
+    assert lstm_aa_inside("evaluate", *made, *out, *strict).returncode == 0
+    refused = call_outside("evaluate", *made, *out, *strict, "--enforce-gate")
     assert refused.returncode == 3
     assert "below min_auroc 0.999" in refused.stderr
     assert "above max_turned 0.010" in refused.stderr
     assert (tmp_path / "report" / "report.html").is_file()
     lenient = ("--min-auroc", 0, "--max-calibration-error", 1)
-    assert call("evaluate", *made, *out, *lenient, "--enforce-gate").returncode == 0
+    assert lstm_aa_inside("evaluate", *made, *out, *lenient, "--enforce-gate").returncode == 0
 
 
-def test_a_shard_is_refused_before_any_work(synthetic_run: Run, tmp_path: Path) -> None:
+def test_a_shard_is_refused_before_any_work(synthetic_run: Run, tmp_path: Path, lstm_aa_inside: Call) -> None:
     run = tmp_path / "run"
     run.mkdir()
     for kind in ("dataset", "model"):
         (run / kind).symlink_to(synthetic_run.out / kind)
     made = [f"--{kind}={synthetic_run.out / kind}" for kind in ("dataset", "model")]
     shard = ("--shard", "1/2", "--steps", 10, "--chunk-size", 4, "--device", "cpu")
-    assert call("attack", *made, *shard, "--out", run / "examples").returncode == 0
-    done = call("check-attack", run)
+    assert lstm_aa_inside("attack", *made, *shard, "--out", run / "examples").returncode == 0
+    done = lstm_aa_inside("check-attack", run)
     assert done.returncode == 2
     assert "shard 1/2" in done.stderr
     assert not (run / "checks").exists()

@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page
 from sklearn.metrics import roc_auc_score
 
-from end_to_end.conftest import Run, open_page, read_json
+from end_to_end.conftest import Call, Run, open_page, read_json
 from end_to_end.test_explorer import SERIOUS
 
 LABELS = ("charted", "grid & <wider>")
@@ -120,13 +120,13 @@ def test_a_column_can_be_sorted(browser: Browser, comparison: Path) -> None:
     page.close()
 
 
-def test_errors_name_the_way_out(lstm_aa: Any, synthetic_run: Run, tmp_path: Path) -> None:
+def test_errors_name_the_way_out(lstm_aa_inside: Call, synthetic_run: Run, tmp_path: Path) -> None:
     for given, said in (
         ([synthetic_run.out], "1 given; give the folders of 2 to 12"),
         ([synthetic_run.out, synthetic_run.out / "report"], "given twice"),
         ([synthetic_run.out, tmp_path], "neither a run nor a report"),
     ):
-        done = lstm_aa("compare", *given, "--out", tmp_path / "out")
+        done = lstm_aa_inside("compare", *given, "--out", tmp_path / "out")
         assert done.returncode == 2
         assert said in done.stderr
         assert not (tmp_path / "out").exists()

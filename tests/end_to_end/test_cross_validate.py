@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from end_to_end.conftest import Run, command, read_json
+from end_to_end.conftest import Call, Run, command, read_json
 
 SMALL = (
-    *("--folds", "3", "--seeds", "2", "--resamples", "50", "--train.max-epochs", "3", "--train.hidden-units", "8"),
+    *("--folds", "2", "--seeds", "2", "--resamples", "50", "--train.max-epochs", "3", "--train.hidden-units", "8"),
     *("--train.distillation", "0.5", "--device", "cpu"),
 )
 
@@ -56,7 +56,7 @@ def test_every_sample_is_predicted_once_by_each_method(whole: Path, synthetic_ru
     for method, figures in metrics["methods"].items():
         folds = predictions.filter(pl.col("method") == method).partition_by("fold", maintain_order=True)
         expected = {fold["fold"][0]: roc_auc_score(fold["label"], fold["probability"]) for fold in folds}
-        assert figures["ensemble"]["auroc"]["folds"] == pytest.approx([expected[number] for number in range(3)])
+        assert figures["ensemble"]["auroc"]["folds"] == pytest.approx([expected[number] for number in range(2)])
 
 
 def test_two_workers_and_a_kill_change_nothing(whole: Path, synthetic_run: Run, tmp_path: Path) -> None:
@@ -86,40 +86,52 @@ def test_two_workers_and_a_kill_change_nothing(whole: Path, synthetic_run: Run, 
     assert read_json(out / "manifest.json")["digest"] == read_json(whole / "manifest.json")["digest"]
 
 
-def test_hyperparameters_found_on_the_same_patients_are_refused(synthetic_run: Run, tmp_path: Path) -> None:
+@pytest.fixture
+def inside(lstm_aa_inside: Call) -> Call:
+    """Call the command in this process, which saves the start."""
+    return lambda dataset, out, *options: lstm_aa_inside(
+        "cross-validate", "--dataset", dataset, "--out", out, *SMALL, *options
+    )
+
+
+def test_hyperparameters_found_on_the_same_patients_are_refused(
+    synthetic_run: Run, tmp_path: Path, inside: Call
+) -> None:
     found = synthetic_run.out / "hyperparameters"
-    done = cross_validate(synthetic_run.out / "dataset", tmp_path / "out", "--hyperparameters", found)
+    done = inside(synthetic_run.out / "dataset", tmp_path / "out", "--hyperparameters", found)
     assert done.returncode == 2
     assert "a fold holds out" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
 def test_hyperparameters_found_on_another_split_of_the_same_patients_are_refused(
-    synthetic_run: Run, tmp_path: Path
+    synthetic_run: Run, tmp_path: Path, inside: Call, lstm_aa_inside: Call
 ) -> None:
     dataset = tmp_path / "dataset"
     events = synthetic_run.out / "events"
-    subprocess.run(command("preprocess", "--events", events, "--out", dataset, "--seed", "5"), check=True, timeout=300)
-    done = cross_validate(dataset, tmp_path / "out", "--hyperparameters", synthetic_run.out / "hyperparameters")
+    made = lstm_aa_inside("preprocess", "--events", events, "--out", dataset, "--seed", "5")
+    assert made.returncode == 0, made.stderr
+    done = inside(dataset, tmp_path / "out", "--hyperparameters", synthetic_run.out / "hyperparameters")
     assert done.returncode == 2
     assert "a fold holds out" in done.stderr
 
 
 @pytest.mark.parametrize(("option", "value"), [("--imputation", "interpolate"), ("--scaling", "min-max")])
 def test_data_filled_or_clipped_by_held_out_patients_are_refused(
-    option: str, value: str, synthetic_run: Run, tmp_path: Path
+    option: str, value: str, synthetic_run: Run, tmp_path: Path, inside: Call, lstm_aa_inside: Call
 ) -> None:
     dataset = tmp_path / "dataset"
     events = synthetic_run.out / "events"
-    subprocess.run(command("preprocess", "--events", events, "--out", dataset, option, value), check=True, timeout=300)
-    done = cross_validate(dataset, tmp_path / "out")
+    made = lstm_aa_inside("preprocess", "--events", events, "--out", dataset, option, value)
+    assert made.returncode == 0, made.stderr
+    done = inside(dataset, tmp_path / "out")
     assert done.returncode == 2
     assert f"{option} {value}" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
-def test_refit_learns_from_all_training_patients(whole: Path, synthetic_run: Run, tmp_path: Path) -> None:
-    done = cross_validate(synthetic_run.out / "dataset", tmp_path / "out", "--refit", "--no-compare")
+def test_refit_learns_from_all_training_patients(whole: Path, synthetic_run: Run, tmp_path: Path, inside: Call) -> None:
+    done = inside(synthetic_run.out / "dataset", tmp_path / "out", "--refit", "--no-compare")
     assert done.returncode == 0, done.stderr
     figures, stopped = (read_json(out / "metrics.json")["methods"]["lstm"] for out in (tmp_path / "out", whole))
     assert figures["f1"] is None

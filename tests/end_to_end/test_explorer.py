@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from end_to_end.conftest import Run, open_page
+from end_to_end.conftest import Call, Run, open_page
 
 SERIOUS = ("serious", "critical")
 #: Of the window: a whole number up to this may be a time.
@@ -156,9 +156,9 @@ def test_without_javascript_it_lists_the_examples(browser: Browser, synthetic_ru
     page.close()
 
 
-def test_it_can_be_left_out(synthetic_run: Run, tmp_path: Path, lstm_aa: Any) -> None:
+def test_it_can_be_left_out(synthetic_run: Run, tmp_path: Path, lstm_aa_inside: Call) -> None:
     inputs = [word for kind in ("dataset", "model", "examples") for word in (f"--{kind}", synthetic_run.out / kind)]
-    done = lstm_aa("evaluate", *inputs, "--out", tmp_path / "report", "--explorer", "off", "--resamples", "20")
+    done = lstm_aa_inside("evaluate", *inputs, "--out", tmp_path / "report", "--explorer", "off", "--resamples", "20")
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "report" / "report.html").read_text()
     assert 'id="explorer"' not in text

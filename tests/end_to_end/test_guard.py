@@ -43,7 +43,8 @@ def told(text: str, ids: set[str], dates: set[str]) -> set[str]:
     return numbers & ids | days & dates
 
 
-def identities_of_the_demo(demo: Path) -> tuple[set[str], set[str]]:
+@pytest.fixture(scope="module")
+def identities(demo: Path) -> tuple[set[str], set[str]]:
     """Return all ids and all days that stand in any table of the demo."""
     ids: set[str] = set()
     dates: set[str] = set()
@@ -60,8 +61,8 @@ def identities_of_the_demo(demo: Path) -> tuple[set[str], set[str]]:
 
 
 @pytest.mark.demo
-def test_what_is_looked_for_would_be_found(demo: Path) -> None:
-    ids, dates = identities_of_the_demo(demo)
+def test_what_is_looked_for_would_be_found(identities: tuple[set[str], set[str]]) -> None:
+    ids, dates = identities
     assert len(ids) == 100 + 129 + 136
     assert len(dates) > 1_000
     some_id, some_date = min(ids), min(dates)
@@ -74,16 +75,22 @@ def test_what_is_looked_for_would_be_found(demo: Path) -> None:
 @pytest.mark.demo
 @pytest.mark.parametrize("options", [("--features", "icu-extended"), ("--protocol", "reference")], ids=lambda o: o[1])
 def test_nobody_of_the_demo_is_told(
-    finish: Callable[..., Run], demo: Path, tmp_path: Path, options: tuple[str, ...]
+    finish_inside: Callable[..., Run],
+    demo: Path,
+    identities: tuple[set[str], set[str]],
+    tmp_path: Path,
+    options: tuple[str, ...],
 ) -> None:
-    ids, dates = identities_of_the_demo(demo)
-    run = finish(tmp_path / "run", f"csv:{demo}", *options)
+    ids, dates = identities
+    run = finish_inside(tmp_path / "run", f"csv:{demo}", *options)
 
     assert {where: found for where, text in texts_of(run) if (found := told(text, ids, dates))} == {}
 
 
 @pytest.mark.challenge2012
-def test_no_record_of_the_challenge_is_told(finish: Callable[..., Run], challenge2012: Path, tmp_path: Path) -> None:
+def test_no_record_of_the_challenge_is_told(
+    finish_inside: Callable[..., Run], challenge2012: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "set-a"
     folder.mkdir()
     with tarfile.open(challenge2012 / "set-a.tar.gz") as archive:
@@ -97,7 +104,7 @@ def test_no_record_of_the_challenge_is_told(finish: Callable[..., Run], challeng
     kept = [outcomes[0], *(line for line in outcomes[1:] if next(csv.reader(io.StringIO(line)))[0] in ids)]
     (tmp_path / "Outcomes-a.txt").write_text("\n".join(kept))
 
-    run = finish(tmp_path / "run", f"challenge2012:{folder}", "--features", "icu-extended")
+    run = finish_inside(tmp_path / "run", f"challenge2012:{folder}", "--features", "icu-extended")
 
     assert {where: found for where, text in texts_of(run) if (found := told(text, ids, set()))} == {}
 
@@ -105,8 +112,10 @@ def test_no_record_of_the_challenge_is_told(finish: Callable[..., Run], challeng
 @pytest.mark.demo
 @pytest.mark.parametrize("table", ["CHARTEVENTS", "ICUSTAYS", "LABEVENTS"])
 @pytest.mark.parametrize("damage", ["text for a number", "short row", "cut off"])
-def test_no_failure_tells_of_anybody(demo: Path, tmp_path: Path, table: str, damage: str) -> None:
-    ids, dates = identities_of_the_demo(demo)
+def test_no_failure_tells_of_anybody(
+    demo: Path, identities: tuple[set[str], set[str]], tmp_path: Path, table: str, damage: str
+) -> None:
+    ids, dates = identities
     for file in demo.glob("*.csv.gz"):
         (tmp_path / file.name).symlink_to(file)
     lines = gzip.decompress((demo / f"{table}.csv.gz").read_bytes()).splitlines(keepends=True)

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 
@@ -28,31 +30,38 @@ IN_THE_MIDDLE = {
 }
 
 
-def kill_in(stage: str, out: Path, *, tries: int = 3) -> None:
-    """Start the run and kill it without warning while ``stage`` is at work.
+def kill_in(stage: str, out: Path, *, tries: int = 3) -> str:
+    """Start the run and kill it without warning while ``stage`` is at work; return what it said until then.
 
     Some stages last a tenth of a second; where a busy machine let one slip by, it is made to run again.
     """
     artifact, sign = IN_THE_MIDDLE[stage]
+    first = None
     for _ in range(tries):
-        if killed_on_sight(out / f".{artifact}.work", sign, out) and not (out / artifact).exists():
-            return
+        killed, said = killed_on_sight(out / f".{artifact}.work", sign, out)
+        first = said if first is None else first
+        if killed and not (out / artifact).exists():
+            return first
         shutil.rmtree(out / artifact, ignore_errors=True)
     pytest.fail(f"stage {stage} was never seen at work in {tries} runs")
 
 
-def killed_on_sight(work: Path, sign: str, out: Path) -> bool:
-    """Start the run, kill it as soon as the sign is seen, and tell whether it was killed before its end."""
-    with subprocess.Popen(
-        command("run", "--source", SOURCE, "--out", out, *QUICK), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
+def killed_on_sight(work: Path, sign: str, out: Path) -> tuple[bool, str]:
+    """Start the run, kill it as soon as the sign is seen; tell whether that was before its end, and what it said."""
+    with (
+        TemporaryFile("w+") as said,
+        subprocess.Popen(
+            command("run", "--source", SOURCE, "--out", out, *QUICK), stdout=subprocess.DEVNULL, stderr=said
+        ) as process,
+    ):
         deadline = time.monotonic() + 120
         while process.poll() is None and not seen(work, sign):
             assert time.monotonic() < deadline
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    return process.returncode == -signal.SIGKILL
+        said.seek(0)
+        return process.returncode == -signal.SIGKILL, said.read()
 
 
 def seen(work: Path, sign: str) -> bool:
@@ -66,21 +75,31 @@ def seen(work: Path, sign: str) -> bool:
         return False
 
 
-def test_a_kill_in_each_stage_changes_no_digest(synthetic_run: Run, finish: Callable[..., Run], tmp_path: Path) -> None:
-    out = tmp_path / "killed"
-    for stage in IN_THE_MIDDLE:
-        kill_in(stage, out)
-    assert digests(finish(out, SOURCE).out) == digests(synthetic_run.out)
-    assert not list(out.glob(".*")), "a finished run leaves nothing but its artifacts"
+@dataclass(frozen=True)
+class Killed:
+    """A run that was killed in each stage, and at last finished: what it said after the kill in each."""
+
+    out: Path
+    said_after: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def killed(finish: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    out = tmp_path_factory.mktemp("kill") / "killed"
+    stages = list(IN_THE_MIDDLE)
+    said = [kill_in(stage, out) for stage in stages]
+    said.append(finish(out, SOURCE).stderr)
+    return Killed(out, dict(zip(stages, said[1:], strict=True)))
+
+
+def test_a_kill_in_each_stage_changes_no_digest(killed: Killed, synthetic_run: Run) -> None:
+    assert digests(killed.out) == digests(synthetic_run.out)
+    assert not list(killed.out.glob(".*")), "a finished run leaves nothing but its artifacts"
 
 
 @pytest.mark.parametrize("stage", ["tune", "train", "attack-tune", "attack"])
-def test_what_was_done_before_the_kill_is_not_done_again(
-    finish: Callable[..., Run], stage: str, tmp_path: Path
-) -> None:
-    out = tmp_path / "killed"
-    kill_in(stage, out)
-    told = finish(out, SOURCE).stderr
+def test_what_was_done_before_the_kill_is_not_done_again(killed: Killed, stage: str) -> None:
+    told = killed.said_after[stage]
     assert told.count("up to date") == list(IN_THE_MIDDLE).index(stage)
     went_on = re.search(rf"{stage} +(epochs|trials|samples): going on after (\d+) of", told)
     assert went_on is not None

@@ -40,9 +40,9 @@ def test_the_same_work_elsewhere_has_the_same_digests(
 
 
 def test_another_seed_redoes_all_but_the_extraction(
-    synthetic_run: Run, finish: Callable[..., Run], tmp_path: Path
+    synthetic_run: Run, finish_inside: Callable[..., Run], tmp_path: Path
 ) -> None:
-    other = finish(tmp_path / "other", "synthetic:600", "--seed", 5).out
+    other = finish_inside(tmp_path / "other", "synthetic:600", "--seed", 5).out
     assert digests(synthetic_run.out)["events"] == digests(other)["events"]
     for kind, file in {
         "dataset": "samples.parquet",
@@ -55,9 +55,9 @@ def test_another_seed_redoes_all_but_the_extraction(
         assert (synthetic_run.out / kind / file).read_bytes() != (other / kind / file).read_bytes(), kind
 
 
-def test_a_changed_setting_redoes_what_depends_on_it_alone(finish: Callable[..., Run], tmp_path: Path) -> None:
-    before = digests(finish(tmp_path / "run", "synthetic:600").out)
-    after = digests(finish(tmp_path / "run", "synthetic:600", "--attack.kappa", "0.5").out)
+def test_a_changed_setting_redoes_what_depends_on_it_alone(finish_inside: Callable[..., Run], tmp_path: Path) -> None:
+    before = digests(finish_inside(tmp_path / "run", "synthetic:600").out)
+    after = digests(finish_inside(tmp_path / "run", "synthetic:600", "--attack.kappa", "0.5").out)
     assert {kind for kind in KINDS if before[kind] != after[kind]} == {"examples", "report"}
 
 
@@ -98,9 +98,9 @@ def test_every_example_turns_the_prediction_within_the_physiological_range(synth
     assert inside.all()
 
 
-def test_examples_of_clipped_data_stay_within_the_clip(finish: Callable[..., Run], tmp_path: Path) -> None:
+def test_examples_of_clipped_data_stay_within_the_clip(finish_inside: Callable[..., Run], tmp_path: Path) -> None:
     """Protocol reference maps percentiles to 0 and 1: a value beyond them could not have come from any measurement."""
-    out = finish(tmp_path / "run", "synthetic:600", "--protocol", "reference").out
+    out = finish_inside(tmp_path / "run", "synthetic:600", "--protocol", "reference").out
     values = load_file(out / "dataset" / "tensors.safetensors")["values"]
     names = [feature["name"] for feature in read_json(out / "dataset" / "features.json")["features"]]
     cells = pl.read_parquet(out / "examples" / "perturbations.parquet").cast({"feature": pl.Enum(names)})
@@ -112,8 +112,8 @@ def test_examples_of_clipped_data_stay_within_the_clip(finish: Callable[..., Run
     assert (values.min(), values.max()) == (0.0, 1.0)
 
 
-def test_what_the_user_asks_for_beats_what_a_search_found(finish: Callable[..., Run], tmp_path: Path) -> None:
-    out = finish(tmp_path / "run", "synthetic:600", "--train.hidden-units", 16, "--attack.descent", 0.123).out
+def test_what_the_user_asks_for_beats_what_a_search_found(finish_inside: Callable[..., Run], tmp_path: Path) -> None:
+    out = finish_inside(tmp_path / "run", "synthetic:600", "--train.hidden-units", 16, "--attack.descent", 0.123).out
     model, attack = read_json(out / "model" / "model.json"), read_json(out / "examples" / "attack.json")
     assert model["architecture"]["hidden_units"] == model["settings"]["hidden_units"] == 16
     assert attack["settings"]["descent"] == 0.123

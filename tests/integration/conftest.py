@@ -13,6 +13,7 @@ import pytest
 from lstm_adversarial_attack import cli
 from lstm_adversarial_attack.database import load_database
 from postgres_server import READER, Server, running_postgres
+from workers import made_once
 
 #: A schema of another name that shows the same tables; the name needs quotes in SQL.
 OTHER_SCHEMA = "Hospital 2"
@@ -63,8 +64,15 @@ class Artifacts:
 @pytest.fixture(scope="session")
 def artifacts(synthetic_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     """Artifacts to read; copy one before changing it."""
-    out = tmp_path_factory.mktemp("artifacts")
-    made = Artifacts(*(out / name for name in ("events", "dataset", "other-dataset", "model", "examples")))
+
+    def made_in(out: Path) -> Artifacts:
+        return Artifacts(*(out / name for name in ("events", "dataset", "other-dataset", "model", "examples")))
+
+    return made_in(made_once(tmp_path_factory, "artifacts", lambda out: make(synthetic_tables, made_in(out))))
+
+
+def make(synthetic_tables: Path, made: Artifacts) -> None:
+    """Carry out the stages."""
     dataset = ["--dataset", str(made.dataset)]
     for command in (
         ["extract", "--source", f"csv:{synthetic_tables}", "--out", str(made.events)],
@@ -76,4 +84,3 @@ def artifacts(synthetic_tables: Path, tmp_path_factory: pytest.TempPathFactory) 
          "--max-samples", "4"],
     ):  # fmt: skip
         cli.main(command)
-    return made

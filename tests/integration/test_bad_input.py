@@ -12,7 +12,6 @@ import re
 import resource
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from lstm_adversarial_attack.artifacts import write_artifact
 from lstm_adversarial_attack.artifacts.manifest import Identity, digest_of
 from lstm_adversarial_attack.catalogue import load_catalogue
 from lstm_adversarial_attack.sources.synthetic import synthesize
+from workers import free_port
 
 Refused = Callable[..., str]
 Damage = Callable[[Path], None]
@@ -241,12 +241,6 @@ def test_damaged_row_is_named_but_not_shown(
 
 
 # --- PostgreSQL -------------------------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_no_postgres_at_the_address(refused: Refused, out: Path) -> None:

@@ -25,8 +25,8 @@ from lstm_adversarial_attack.artifacts import open_artifact
 from lstm_adversarial_attack.checkpoints import Checkpoints, FolderCopies, open_checkpoints
 from lstm_adversarial_attack.errors import UserError
 from lstm_adversarial_attack.s3 import BucketCopies
-from mlflow_server import free_port
 from seaweedfs_server import Server, running_seaweedfs
+from workers import free_port
 
 BUCKET = "work"
 QUICK = ("--hidden-units", "4", "--resamples", "10", "--no-baselines", "--device", "cpu")

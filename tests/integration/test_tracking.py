@@ -32,7 +32,8 @@ from lstm_adversarial_attack.models import load_model, predict_logits
 from lstm_adversarial_attack.tracking import tracker
 from lstm_adversarial_attack.tracking.problems import explain, shown
 from lstm_adversarial_attack.tracking.tracker import Tracker
-from mlflow_server import Server, free_port, running_mlflow
+from mlflow_server import Server, running_mlflow
+from workers import free_port
 
 os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
 REGISTERED = "lstm-adversarial-attack"

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -202,27 +203,47 @@ def test_the_time_is_kept_but_for_one_complete_trial(tmp_path: Path) -> None:
 # --- several workers on a journal -------------------------------------------------------------------------------
 
 
-def prepared(folder: Path, *, deadly: int = 0) -> Objective:
-    """Return an objective that leaves a file for each trial it is at; the first ``deadly`` of them kill the worker."""
+def prepared(folder: Path, *, deadly: int = 0, together: int = 1) -> Objective:
+    """Return an objective that leaves a file for each trial it is at; the first ``deadly`` of them kill the worker.
+
+    No trial ends before ``together`` workers are at one, however long another takes to start.
+    """
 
     def objective(attempt: Attempt) -> float:
         x = attempt.trial.suggest_float("x", -4, 4)
-        begun = len(list(folder.iterdir()))
-        (folder / f"{time.monotonic_ns()}-{os.getpid()}").touch()
+        begun = next(number for number in count() if claimed(folder / str(number)))
         if begun < deadly:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.02)
+        deadline = time.monotonic() + 120
+        while len(workers_of(folder)) < together:
+            assert time.monotonic() < deadline, "the others never began"
+            time.sleep(0.02)
         return -(x**2)
 
     return objective
 
 
-def run_crew(folder: Path, *, deadly: int = 0, trials: int = 8) -> tuple[Search, list[str]]:
+def claimed(place: Path) -> bool:
+    """Tell whether this worker is the first to leave its number here."""
+    try:
+        place.symlink_to(str(os.getpid()))
+    except FileExistsError:
+        return False
+    return True
+
+
+def workers_of(folder: Path) -> set[Path]:
+    """Return which workers have begun a trial."""
+    return {place.readlink() for place in folder.iterdir()}
+
+
+def run_crew(folder: Path, *, deadly: int = 0, together: int = 1, trials: int = 8) -> tuple[Search, list[str]]:
     begun = folder / "begun"
     begun.mkdir()
     said: list[str] = []
     found = search(
-        partial(prepared, begun, deadly=deadly),
+        partial(prepared, begun, deadly=deadly, together=together),
         Plan("test", trials, seed=0, first={"x": 1.0}),
         Journal(folder / "journal.log", alone=False),
         objective="height",
@@ -237,13 +258,13 @@ def trials_of(journal: Path) -> list[optuna.trial.FrozenTrial]:
 
 
 def test_two_workers_finish_exactly_as_many_trials_as_asked_for(tmp_path: Path) -> None:
-    found, said = run_crew(tmp_path)
+    found, said = run_crew(tmp_path, together=2)
 
     assert len(found.trials) == 8
     assert found.trials[0].settings == {"x": 1.0}
     assert len({trial.settings["x"] for trial in found.trials}) == 8, "no two workers drew the same"
     assert [trial.state for trial in trials_of(tmp_path / "journal.log")] == [TrialState.COMPLETE] * 8
-    assert len({name.name.partition("-")[2] for name in (tmp_path / "begun").iterdir()}) == 2, "both have worked"
+    assert len(workers_of(tmp_path / "begun")) == 2, "both have worked"
     assert said == []
 
 
