@@ -32,6 +32,7 @@ _OF_OTHERS = {
     "--port",  # optuna-dashboard
     *("--option", "--user"),  # of images.build, and of docker
     *("--stays", "--rounds", "--gradients", "--steps", "--device", "--all"),  # benchmarks
+    "--executor-input",  # of every command, but typed by nobody
     *("--no-cache", "--token-file", "--local-images"),  # pipelines.submit
 }
 
