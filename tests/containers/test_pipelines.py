@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from docker.types import Mount
 from kfp import components, local
 from kfp.local import docker_task_handler
 from kfp.local.config import LocalExecutionConfig
+from kfp.local.orchestrator import task_executor
 
 from images.engine import Engine
 from lstm_adversarial_attack.artifacts import open_artifact
@@ -122,6 +124,7 @@ def carry(
         said = io.StringIO()
         with pytest.MonkeyPatch.context() as patched, redirect_stdout(said), redirect_stderr(said):
             patched.setattr(docker_task_handler, "run_docker_container", run)
+            patched.setattr(task_executor, "time", SimpleNamespace(sleep=lambda _seconds: None))  # between attempts
             patched.setenv("DOCKER_HOST", docker_host(engine))
             pipeline = components.load_component_from_file(str(package))
             try:
@@ -300,14 +303,22 @@ def test_a_task_that_fails_makes_the_run_fail(
     assert there == set(made)
     for kind in made:
         open_artifact(carried.only(PLACES[kind]), kind)
+    assert "(attempt 2/3)" in carried.log
     assert re.search(r"lstm-aa: run lstm-aa-train-and-attack\S*: FAILED", carried.log)  # the exit task is told
 
 
-def test_a_container_that_is_killed_makes_the_run_fail(carry: Carry) -> None:
+@pytest.mark.parametrize(("kills", "attempts"), [(1, 2), (3, 3)])
+def test_a_container_that_is_killed_is_begun_again_until_it_makes_the_run_fail(
+    kills: int, attempts: int, everything: Carried, carry: Carry
+) -> None:
     """The runner as it comes takes a container for successful that was gone before it was asked."""
+    begun = []
 
     def killed(client: Any, image: str, command: list[str], volumes: dict[str, Any], **options: Any) -> int:
-        if command[1] != "preprocess":
+        if command[1] != "evaluate":
+            return wait_for(client, image, command, volumes, **options)
+        begun.append(command)
+        if len(begun) > kills:
             return wait_for(client, image, command, volumes, **options)
         container = client.containers.create(image, command, volumes=volumes, **options)
         try:
@@ -317,10 +328,11 @@ def test_a_container_that_is_killed_makes_the_run_fail(carry: Carry) -> None:
         finally:
             container.remove(force=True)
 
-    carried = carry("train-and-attack", {**read_parameters("smoke"), **QUICK}, run=killed)
-    assert not carried.succeeded
-    assert not carried.holds(PLACES["dataset"])
-    assert carried.holds(PLACES["events"])
+    given = {**addresses(everything, "dataset", "model", "examples"), "evaluate_resamples": 20}
+    carried = carry("reevaluate", given, run=killed)
+    assert len(begun) == attempts
+    assert carried.succeeded is (kills < attempts)
+    assert bool(carried.holds("evaluate/report")) is carried.succeeded
 
 
 def test_the_images_of_the_packages_are_those_that_were_built(images: dict[str, str]) -> None:
