@@ -41,9 +41,9 @@ class Trained:
     model: Path
     shares: tuple[str, ...]
 
-    def attack(self, out: Path, call: Callable[..., None], *options: object) -> Path:
+    def attack(self, out: Path, call: Callable[..., None], *options: object, steps: int = 120) -> Path:
         inputs = ("--dataset", self.dataset, "--model", self.model)
-        call("attack", *inputs, "--steps", "120", "--out", out, *options)
+        call("attack", *inputs, "--steps", steps, "--out", out, *options)
         return out
 
 
@@ -223,7 +223,9 @@ def test_misclassified_samples_are_attacked_on_request(
     trained: Trained, tmp_path: Path, call: Callable[..., None]
 ) -> None:
     right, all_ = (
-        open_artifact(trained.attack(tmp_path / name, call, *options), "examples").frame("examples.parquet", EXAMPLES)
+        open_artifact(trained.attack(tmp_path / name, call, *options, steps=30), "examples").frame(
+            "examples.parquet", EXAMPLES
+        )
         for name, options in (("right", ()), ("all", ("--misclassified",)))
     )
     assert (right["label"] == right["predicted"]).all()
