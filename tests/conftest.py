@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from lstm_adversarial_attack import cli
 from lstm_adversarial_attack.sources.synthetic import synthesize
@@ -17,6 +18,9 @@ from lstm_adversarial_attack.sources.synthetic import synthesize
 os.environ["LSTM_AA_TRACKING"] = "off"
 #: Where several processes run tests, each computes on one core.
 os.environ["OMP_NUM_THREADS"] = "1"
+#: How long an example takes says how busy the machine is, and nothing of what is tested.
+settings.register_profile("unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
