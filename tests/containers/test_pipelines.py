@@ -298,12 +298,11 @@ def test_a_task_that_fails_makes_the_run_fail(
 ) -> None:
     carried = carry("train-and-attack", {**read_parameters("smoke"), **QUICK, **wrong})
     assert not carried.succeeded
-    assert said in carried.log
+    assert carried.log.count(said) >= 3  # it is tried three times
     there = {kind for kind, place in PLACES.items() if carried.holds(place)}
     assert there == set(made)
     for kind in made:
         open_artifact(carried.only(PLACES[kind]), kind)
-    assert "(attempt 2/3)" in carried.log
     assert re.search(r"lstm-aa: run lstm-aa-train-and-attack\S*: FAILED", carried.log)  # the exit task is told
 
 
