@@ -11,6 +11,7 @@ DOCKER_HOST is heeded.
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import os
 import platform
@@ -20,7 +21,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,6 +49,9 @@ _PIP_SETTINGS = ("index-url", "extra-index-url", "proxy", "retries", "timeout", 
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 #: Where the Dockerfile mounts the certificates.
 _CERTIFICATES = "/tmp/build/ca.crt"
+#: What a revision ends with where files were not as committed, and the base that the tests make for themselves.
+DIRTY, TESTS_BASE = "-dirty", f"{PROJECT}/base"
+_LABEL = "org.opencontainers.image."
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})\b")
 
 
@@ -106,8 +110,8 @@ def _build(stage: str, plan: Plan, inputs: Sequence[str], at: Engine) -> str:
 def _inputs(plan: Plan, at: Engine) -> Iterator[list[str]]:
     """Yield the options that hand a build what is this machine's: base image, wheels, certificates, pip's settings."""
     options = ["--build-arg", f"BASE_IMAGE={plan.base}"] if plan.base else []
-    for name in _PROXIES:
-        if os.environ.get(name) or os.environ.get(name.upper()):
+    for name in (*_PROXIES, *map(str.upper, _PROXIES)):
+        if os.environ.get(name):
             options += ["--build-arg", name]
     settings = pip_settings()
     if plan.accelerator == "cpu":
@@ -131,11 +135,15 @@ def _inputs(plan: Plan, at: Engine) -> Iterator[list[str]]:
 def pip_settings() -> dict[str, str]:
     """Return the settings of pip on this machine by their names; what leads to files here is left out of indexes."""
     command = [sys.executable, "-m", "pip", "config", "list"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        print(f"images: {sys.executable} has no pip to ask for settings: builds go without", file=sys.stderr)
     found: dict[str, str] = {}
-    for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):  # the environment comes first
+    for line in sorted(
+        done.stdout.splitlines(), key=lambda line: line.startswith(":env:")
+    ):  # the environment comes first
         name, _, value = line.partition("=")
-        found[name.rpartition(".")[2]] = value.strip("'\"")
+        found[name.rpartition(".")[2]] = " ".join(str(ast.literal_eval(value)).split())
     for name in ("index-url", "extra-index-url"):
         addresses = [address for address in found.get(name, "").split() if not address.startswith("file:")]
         found[name] = " ".join(addresses)
@@ -173,7 +181,8 @@ def _commit() -> tuple[str, str]:
     if not shown:
         return "", ""
     revision, _, created = shown.partition(" ")
-    return (f"{revision}-dirty" if _git("status", "--porcelain") else revision), created
+    changed = _git("status", "--porcelain", "--", ".", f":!{LOCK_FILE.relative_to(ROOT)}")
+    return (f"{revision}{DIRTY}" if changed else revision), created
 
 
 def _git(*arguments: str) -> str:
@@ -184,23 +193,42 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def built(at: Engine) -> dict[str, str]:
+def built(at: Engine, *, complete: bool = False) -> dict[str, str]:
     """Return the names of this version's images that the engine has, by `key`.
 
     Raises:
-        Failure: there are none with torch, or for an accelerator those of some stages are missing.
+        Failure: there are none; or, where they have to be ``complete``, some stages are missing for an accelerator for
+            which others are there.
     """
     found: dict[str, str] = {}
     for accelerator in ACCELERATORS:
         there = {stage: tagged(stage, accelerator) for stage in STAGES if at.inspect(tagged(stage, accelerator))}
         missing = [stage for stage in STAGES if stage not in there]
-        if missing and not there.keys().isdisjoint(TORCH_STAGES):
+        if complete and missing and not there.keys().isdisjoint(TORCH_STAGES):
             raise _not_built(accelerator, missing)
-        if not missing:
+        if not missing or not complete:
             found |= {key(stage, accelerator): name for stage, name in there.items()}
     if not found:
         raise _not_built("cpu", STAGES)
     return found
+
+
+def _revision(images: Mapping[str, str], at: Engine) -> str:
+    """Return the commit of which all images were built.
+
+    Raises:
+        Failure: they are of several, of changed files, not of the commit that is checked out, or on the tests' base.
+    """
+    labels = {name: (at.inspect(image) or {}).get("Config", {}).get("Labels") or {} for name, image in images.items()}
+    revisions = {name: label.get(f"{_LABEL}revision", "") for name, label in labels.items()}
+    head = _git("log", "-1", "--format=%H")
+    for name, revision in revisions.items():
+        if revision != head or not revision:
+            reason = "changed files" if revision == f"{head}{DIRTY}" else f"commit {revision[:12] or 'unknown'}"
+            raise Failure(f"{images[name]} was built of {reason}, not of {head[:12]}; build it again, or say --anyway")
+        if labels[name].get(f"{_LABEL}base.name", "").startswith(TESTS_BASE):
+            raise Failure(f"{images[name]} stands on the base that the tests make; build it again, or say --anyway")
+    return head
 
 
 def _not_built(accelerator: str, stages: Sequence[str]) -> Failure:
@@ -210,10 +238,11 @@ def _not_built(accelerator: str, stages: Sequence[str]) -> Failure:
     )
 
 
-def push(registry: str, at: Engine, lock: Path = LOCK_FILE) -> Lock:
-    """Push what was built, and write the digests that the registry answered to ``lock``.
+def push(registry: str, at: Engine, lock: Path = LOCK_FILE, *, anyway: bool = False) -> Lock:
+    """Push what was built, and write the digests by which the registry serves it to ``lock``.
 
-    Digests of an accelerator that was not built here stay, if they are of this version in this registry.
+    Digests of an accelerator that was not built here stay, if they are of this version and commit in this registry.
+    ``anyway`` pushes images of other commits and of changed files too; the lock then names no commit.
 
     Raises:
         Failure: something was not built, or the registry refused it; the lock is left as it was.
@@ -221,19 +250,23 @@ def push(registry: str, at: Engine, lock: Path = LOCK_FILE) -> Lock:
     at.insist()
     registry = registry.rstrip("/")
     digests: dict[str, str] = {}
-    for name, local in built(at).items():
+    images = built(at, complete=True)
+    revision = "" if anyway else _revision(images, at)
+    for name, local in images.items():
         stage, _, accelerator = name.partition("/")
         remote = tagged(stage, accelerator or "cpu", registry)
         at.must("tag", local, remote)
         answer = _DIGEST.search(at.must("push", remote))
         if answer is None:
             raise Failure(f"{remote} was pushed, but the registry answered no digest")
+        # What the client prints it has reckoned itself; that the registry serves the image by it is what counts.
+        at.must("pull", "--quiet", f"{remote}@{answer[1]}")
         digests[name] = answer[1]
         print(f"{remote}  {answer[1]}", flush=True)
     before = read_lock(lock)
-    if before and (before.registry, before.version) == (registry, version()):
+    if before and (before.registry, before.version, before.revision) == (registry, version(), revision):
         digests = {**before.digests, **digests}
-    written = Lock(registry, version(), digests)
+    written = Lock(registry, version(), digests, revision)
     write_lock(written, lock)
     return written
 
@@ -257,6 +290,9 @@ def parser() -> argparse.ArgumentParser:
     images.add_argument("--option", action="append", default=[], help="for docker build, as in --option=--network=host")
     pushing = commands.add_parser("push", help="push what was built, and lock its digests")
     pushing.add_argument("--registry", required=True, help="where to, as in host:5000/team")
+    pushing.add_argument(
+        "--anyway", action="store_true", help="images of another commit, of changed files or on the tests' base too"
+    )
     pushing.add_argument("--lock", type=Path, default=LOCK_FILE, help="default: images/images.lock.yaml")
     return main
 
@@ -268,7 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.command == "push":
             if not given.registry:
                 raise Failure("say where to push: make push REGISTRY=host:5000/team")
-            push(given.registry, engine(), given.lock)
+            push(given.registry, engine(), given.lock, anyway=given.anyway)
         else:
             plan = Plan(
                 accelerator=given.accelerator,

@@ -8,16 +8,21 @@ export PIP_CONFIG_FILE=/dev/null PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_A
 if [ -s "$build/pip.conf" ]; then export PIP_CONFIG_FILE="$build/pip.conf"; fi
 
 install() {
-    /usr/local/bin/python -m pip --python /opt/venv install --quiet --require-hashes --no-deps --compile "$@"
+    /usr/local/bin/python -m pip --python /opt/venv install --quiet --require-hashes --no-deps \
+        --only-binary :all: --compile "$@"
 }
 
 install_torch() {
     # A CPU build at hand comes before the index's, which is made for CUDA on most platforms.
-    if [ "$1" = cuda ] || ! install --no-index --find-links "$build/wheels" -r "$build/torch.txt" 2>/dev/null; then
+    if [ "$1" = cpu ] && ls "$build"/wheels/torch-*.whl >/dev/null 2>&1; then
+        install --no-index --find-links "$build/wheels" -r "$build/torch.txt"
+    else
         install -r "$build/torch.txt"
     fi
-    needs='import importlib.metadata as m; print("cuda" if "nvidia" in str(m.requires("torch")) else "cpu")'
-    found=$(/opt/venv/bin/python -c "$needs")
+    kind='import pathlib, runpy, sysconfig as s
+version = runpy.run_path(str(pathlib.Path(s.get_path("purelib"), "torch", "version.py")))
+print("cuda" if version["cuda"] else "cpu")'
+    found=$(/opt/venv/bin/python -c "$kind")
     if [ "$found" != "$1" ]; then
         echo "images: this is a build of torch for $found, where one for $1 is wanted." >&2
         echo "images: name a folder with the wheel of torch's CPU build (make images WHEELS=folder)," >&2

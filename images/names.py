@@ -10,6 +10,7 @@ compiled without the package.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,15 +26,17 @@ STAGES = ("extract", "preprocess", "tune", "train", "attack-tune", "attack", "ev
 TORCH_STAGES = ("tune", "train", "attack-tune", "attack")
 ACCELERATORS = ("cpu", "cuda")
 PROJECT = "lstm-adversarial-attack"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Lock:
-    """The images of one version in one registry: their digests by `key`."""
+    """The images of one version, built of one commit, in one registry: their digests by `key`."""
 
     registry: str
     version: str
     digests: Mapping[str, str] = field(default_factory=dict)
+    revision: str = ""
 
 
 @cache
@@ -104,11 +107,13 @@ def read_lock(file: Path = LOCK_FILE) -> Lock | None:
 
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        lock = Lock(content["registry"], content["version"], dict(_flat(content["images"])))
+        lock = Lock(
+            content["registry"], content["version"], dict(_flat(content["images"])), content.get("revision", "")
+        )
     except (KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         told = " ".join(str(error).split())
         raise ValueError(f"{file}: not a lock of images ({told}); write it anew with make push") from error
-    strange = {name: digest for name, digest in lock.digests.items() if not str(digest).startswith("sha256:")}
+    strange = {name: digest for name, digest in lock.digests.items() if not _DIGEST.fullmatch(str(digest))}
     if strange:
         raise ValueError(f"{file}: no digests: {strange}; write it anew with make push")
     return lock
@@ -123,11 +128,13 @@ def write_lock(lock: Lock, file: Path = LOCK_FILE) -> None:
             nested.setdefault(stage, {})[accelerator] = lock.digests[name]
         else:
             nested[stage] = lock.digests[name]
-    content = {"registry": lock.registry, "version": lock.version, "images": nested}
+    content = {"registry": lock.registry, "version": lock.version, "revision": lock.revision, "images": nested}
     import yaml
 
     head = "# Digests of pushed images, as the registry answered them. Written by make push.\n"
-    file.write_text(head + yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    draft = file.with_name(f".{file.name}")
+    draft.write_text(head + yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    draft.replace(file)
 
 
 def _flat(images: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

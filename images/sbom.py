@@ -105,6 +105,7 @@ def _audit(place: Path, out: Path) -> tuple[dict[str, list[str]], int] | None:
     try:
         packages: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except ValueError:
+        print(f"images: pip-audit: {(done.stderr.strip().splitlines() or ['no answer'])[-1]}", file=sys.stderr)
         return None
     asked = [package for package in packages if "skip_reason" not in package]
     if not asked:

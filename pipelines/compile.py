@@ -69,6 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--registry", help="where the images are: HOST[:PORT][/PATH]; by default that of the lock, if any"
     )
     parser.add_argument("--out", type=Path, help="folder; by default build/pipelines/CLUSTER")
+    parser.add_argument("--by-tag", action="store_true", help="name by tag what the lock does not know")
     parser.add_argument(
         "--golden", action="store_true", help="renew pipelines/compiled: no registry, no lock, for the tests"
     )
@@ -80,11 +81,16 @@ def main(arguments: list[str] | None = None) -> None:
         named = {stage: image_of(stage) for stage in sorted({contract_of(command).stage for command in NEEDS})}
     except ValueError as error:
         sys.exit(f"pipelines.compile: error: {error}")
+    loose = [stage for stage, name in named.items() if "@" not in name]
+    if loose and lock and lock.registry == registry.rstrip("/") and not given.by_tag:
+        sys.exit(
+            f"pipelines.compile: error: the lock of images knows no {', '.join(loose)} for this cluster and version: "
+            "build and push them (make images ACCELERATOR=cuda, make push), or say --by-tag"
+        )
     out = given.out or (COMPILED if given.golden else OWN) / Path(given.cluster).stem
     files = [*compile_pipelines(cluster, image_of, out), *compile_components(image_of, out / "components")]
     for stage, name in named.items():
         print(f"{stage:12} {name}")
-    loose = [stage for stage, name in named.items() if "@" not in name]
     if loose:
         print(f"by tag, not by digest: {', '.join(loose)}; make push writes the digests", file=sys.stderr)
     print(*files, sep="\n")

@@ -23,11 +23,12 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from images.build import Plan, build
+from images.build import TESTS_BASE, Plan, build
 from images.engine import HARDENED, NO_NETWORK, Engine
 from images.engine import engine as usual_engine
 from images.names import STAGES
@@ -35,7 +36,7 @@ from private_engine import make_base, running_dockerd
 from small_stages import REPOSITORY, USERS, Contained, command, on_host
 
 OFFICIAL_BASE = "python:3.11-slim-bookworm"
-OWN_BASE = "lstm-adversarial-attack/base:bookworm"
+OWN_BASE = f"{TESTS_BASE}:bookworm"
 CACHE = REPOSITORY / "build" / "containers"
 
 
@@ -59,8 +60,11 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def base_image(engine: Engine) -> str:
     """The official base image, or one that takes its place where no registry can be reached."""
-    if engine.inspect(OFFICIAL_BASE) or engine.run("pull", "--quiet", OFFICIAL_BASE, timeout=300).returncode == 0:
+    if engine.inspect(OFFICIAL_BASE):
         return OFFICIAL_BASE
+    with suppress(subprocess.TimeoutExpired):
+        if engine.run("pull", "--quiet", OFFICIAL_BASE, timeout=300).returncode == 0:
+            return OFFICIAL_BASE
     if engine.inspect(OWN_BASE) is None:
         make_base(OWN_BASE, CACHE, engine)
     return OWN_BASE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -35,7 +36,9 @@ def folder(engine: Engine, images: dict[str, str], tmp_path_factory: pytest.Temp
     made = tmp_path_factory.mktemp("readmes")
     (made / "runs" / "1").mkdir(parents=True)
     (made / "bin").mkdir()
-    (made / "bin" / "docker").symlink_to(engine.client)
+    client = shutil.which(engine.client)
+    assert client is not None
+    (made / "bin" / "docker").symlink_to(client)
     assert len(images) == 7
     return made
 

@@ -12,12 +12,13 @@ import pytest
 
 from documents import ROOT
 from images import names
-from images.build import built, main, parser
+from images.build import built, main, parser, pip_settings
 from images.engine import Engine, Failure
 from lstm_adversarial_attack.stage import STAGES, load_stage
 
 REQUIREMENTS = ROOT / "images" / "requirements"
 DOCKERFILE = ROOT / "images" / "Dockerfile"
+INSTALL = ROOT / "images" / "install.sh"
 
 
 def blocks(file: Path) -> set[str]:
@@ -88,7 +89,16 @@ def test_a_lock_pins_what_was_pushed_in_this_version_to_this_registry(tmp_path: 
     assert "@" not in names.image("extract", registry="host:5000", lock=lock)
 
 
-@pytest.mark.parametrize("content", ["", "images: {}", "registry: a\nversion: b\nimages: {extract: latest}\n", "{"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "images: {}",
+        "registry: a\nversion: b\nimages: {extract: latest}\n",
+        "registry: a\nversion: b\nimages: {extract: 'sha256:'}\n",
+        "{",
+    ],
+)
 def test_a_damaged_lock_is_told(content: str, tmp_path: Path) -> None:
     (tmp_path / "images.lock.yaml").write_text(content)
     with pytest.raises(ValueError, match=r"images\.lock\.yaml: .*write it anew with make push"):
@@ -117,6 +127,38 @@ def test_every_option_is_explained() -> None:
     for command in ("images", "push"):
         with pytest.raises(SystemExit, match="0"):
             parser().parse_args([command, "--help"])
+    commands = next(action for action in parser()._actions if isinstance(action.choices, dict))
+    assert commands.choices is not None
+    for one in commands.choices.values():
+        assert all(action.help for action in one._actions), one.prog
+
+
+def test_settings_of_pip_are_read_as_pip_means_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One setting may be of several lines, and its quotes are pip's."""
+    (tmp_path / "pip.conf").write_text(
+        f"[global]\nindex-url = https://a.example/x'y\nfind-links =\n    {tmp_path}/one\n    {tmp_path}/two\n"
+    )
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    for name in ("PIP_INDEX_URL", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+    settings = pip_settings()
+    assert settings["index-url"] == "https://a.example/x'y"
+    assert settings["find-links"].split()[-2:] == [f"{tmp_path}/one", f"{tmp_path}/two"]
+
+
+def test_only_wheels_are_installed_and_only_by_hash() -> None:
+    """A source package would fetch what builds it without any hash."""
+    (line,) = re.findall(r"pip --python /opt/venv install (.*?\$@)", INSTALL.read_text(), flags=re.S)
+    assert "--require-hashes" in line
+    assert "--no-deps" in line
+    assert "--only-binary :all:" in line
+
+
+def test_a_lock_is_of_one_commit(tmp_path: Path) -> None:
+    lock = names.Lock("host:5000", "0.1.0", {"extract": f"sha256:{'1' * 64}"}, "c0ffee")
+    names.write_lock(lock, tmp_path / "images.lock.yaml")
+    assert names.read_lock(tmp_path / "images.lock.yaml") == lock
+    assert [file.name for file in tmp_path.iterdir()] == ["images.lock.yaml"]
 
 
 class _Shelf(Engine):
@@ -129,13 +171,14 @@ class _Shelf(Engine):
 @pytest.mark.parametrize("accelerators", [("cpu",), ("cuda",), ("cpu", "cuda")])
 def test_what_was_built_is_told_by_accelerator(accelerators: tuple[str, ...]) -> None:
     known = {names.key(stage, each): names.tagged(stage, each) for each in accelerators for stage in names.STAGES}
-    assert built(_Shelf(environ=dict.fromkeys(known.values(), ""))) == known
+    assert built(_Shelf(environ=dict.fromkeys(known.values(), "")), complete=True) == known
 
 
 def test_an_accelerator_with_some_stages_alone_is_refused() -> None:
     there = [*names.keys("cpu"), "train"]
     shelf = {names.tagged(stage, "cpu"): "" for stage in there} | {names.tagged("train", "cuda"): ""}
     with pytest.raises(Failure, match=r"not built for cuda, .*: tune, attack-tune, attack; run make"):
-        built(_Shelf(environ=shelf))
+        built(_Shelf(environ=shelf), complete=True)
+    assert set(built(_Shelf(environ=shelf))) == {*names.keys("cpu").values(), "train/cuda"}
     with pytest.raises(Failure, match=r"not built for cpu, .*: extract, "):
         built(_Shelf(environ={}))

@@ -402,6 +402,19 @@ def test_images_that_were_pushed_are_named_by_their_digests(tmp_path: Path) -> N
         assert one["container"]["env"] == [{"name": "LSTM_AA_IMAGE_DIGEST", "value": digest}]
 
 
+def test_a_lock_that_lacks_an_image_is_no_reason_to_fall_back_to_tags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = "registry.example/team"
+    pushed = Lock(
+        registry, tagged("extract").partition(":")[2], {key(stage, "cpu"): f"sha256:{'1' * 64}" for stage in STAGES}
+    )
+    monkeypatch.setattr(compiling, "read_lock", lambda: pushed)
+    with pytest.raises(SystemExit, match=r"knows no attack, attack-tune, .*ACCELERATOR=cuda"):
+        compiling.main(["--cluster", "gpu", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
 def test_compiling_says_which_images_have_no_digest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     compiling.main(["--cluster", "cpu", "--registry", "registry.example/team", "--out", str(tmp_path)])
     said = capsys.readouterr()
