@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from documents import IN_CONTAINERS, LANGUAGES, PAGES, ROOT, blocks_of, inline_code_of, links_of, name_of, options_in
+from images.build import parser as images_parser
 from lstm_adversarial_attack.cli import app
 from lstm_adversarial_attack.evaluate.tables import SCHEMAS
 from lstm_adversarial_attack.stage import STAGES, load_stage
+from pipelines.submit import parser as submit_parser
 from workshop import Workshop
 
 #: Where the seven commands stand that make runs/1, which other pages go on from.
@@ -33,7 +35,6 @@ _OF_OTHERS = {
     *("--option", "--user"),  # of images.build, and of docker
     *("--stays", "--rounds", "--gradients", "--steps", "--device", "--all"),  # benchmarks
     "--executor-input",  # of every command, but typed by nobody
-    *("--no-cache", "--token-file", "--local-images"),  # pipelines.submit
 }
 
 
@@ -85,8 +86,13 @@ def test_every_option_that_a_page_names_is_one(page: Path, options: set[str]) ->
 
 @pytest.fixture(scope="module")
 def options() -> set[str]:
-    """Every option of every command, and those that switch off."""
+    """Every option of every command, and those that switch off; of the programs around them too."""
     found = {"--help", "--version"}
+    for parser in (images_parser(), submit_parser()):
+        inner = [
+            one for action in parser._actions if isinstance(action.choices, dict) for one in action.choices.values()
+        ]
+        found |= {option for one in (parser, *inner) for action in one._actions for option in action.option_strings}
     for command in app:
         for argument in app[command].assemble_argument_collection() if not command.startswith("-") else ():
             found |= set(argument.names) | set(argument.negatives)
