@@ -89,9 +89,7 @@ def options() -> set[str]:
     """Every option of every command, and those that switch off; of the programs around them too."""
     found = {"--help", "--version"}
     for parser in (images_parser(), submit_parser()):
-        inner = [
-            one for action in parser._actions if isinstance(action.choices, dict) for one in action.choices.values()
-        ]
+        inner = [one for action in parser._actions for one in getattr(action, "_name_parser_map", {}).values()]
         found |= {option for one in (parser, *inner) for action in one._actions for option in action.option_strings}
     for command in app:
         for argument in app[command].assemble_argument_collection() if not command.startswith("-") else ():
